@@ -1,0 +1,51 @@
+/** Content digests: `sha256:<64 hex>` and its siblings, parsed strictly, computed in one place. */
+import {createHash, type Hash} from 'node:crypto'
+import {ImgtoolError} from './errors.ts'
+
+/** A digest as image documents write it, `algorithm:hex`, already checked by {@link parseDigest}. */
+export type Digest = `${'sha256' | 'sha384' | 'sha512'}:${string}`
+
+const hexLength: Record<string, number> = {sha256: 64, sha384: 96, sha512: 128}
+
+/**
+ * Checks a digest from a document.
+ *
+ * @param where names the document and field, for the message
+ * @throws {ImgtoolError} DIGEST_INVALID for anything but a known algorithm and the exact number of lower-case hex digits
+ * @see OCI image-spec descriptor.md, digests; https://nvd.nist.gov/vuln/detail/CVE-2024-3727 is why nothing else passes
+ */
+export function parseDigest(value: unknown, where: string): Digest {
+  if (typeof value === 'string') {
+    const [algorithm = '', hex = '', ...rest] = value.split(':')
+    if (rest.length === 0 && hexLength[algorithm] === hex.length && /^[0-9a-f]+$/.test(hex) && !value.includes('\n')) {
+      return value as Digest
+    }
+  }
+  throw new ImgtoolError('DIGEST_INVALID', `${where} is not a digest: ${JSON.stringify(value) ?? 'nothing'}`)
+}
+
+/** The hex part. */
+export function digestHex(digest: Digest): string {
+  return digest.slice(digest.indexOf(':') + 1)
+}
+
+/** The algorithm, as `node:crypto` names it. */
+export function digestAlgorithm(digest: Digest): string {
+  return digest.slice(0, digest.indexOf(':'))
+}
+
+/** sha256 of bytes that are in memory. */
+export function sha256(bytes: Buffer | string): Digest {
+  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`
+}
+
+/** A running hash that ends in a {@link Digest} of the algorithm that another digest has. */
+export function startDigest(algorithm = 'sha256'): {readonly hash: Hash; digest(): Digest} {
+  const hash = createHash(algorithm)
+  return {hash, digest: () => `${algorithm}:${hash.digest('hex')}` as Digest}
+}
+
+/** The first twelve hex digits, as docker prints ids. */
+export function shortID(digest: string): string {
+  return digest.slice(digest.indexOf(':') + 1).slice(0, 12)
+}
