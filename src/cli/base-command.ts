@@ -1,0 +1,138 @@
+/** What all commands share: flags, the way errors and warnings come out, and interruption. */
+import {existsSync} from 'node:fs'
+import process from 'node:process'
+import {Command, Flags, type Interfaces} from '@oclif/core'
+import {ImgtoolError} from '../errors.ts'
+import type {Platform} from '../image/model.ts'
+import type {Limits} from '../limits.ts'
+import {parsePlatform} from '../open.ts'
+import {parseReference, type Reference} from '../reference.ts'
+import {printableText} from '../text.ts'
+import {parseLimits} from './limit-flag.ts'
+import {reportError, wantsDebug} from './report.ts'
+import {Warnings} from './warnings.ts'
+
+type FlagsOf<T extends typeof Command> = Interfaces.InferredFlags<(typeof BaseCommand)['baseFlags'] & T['flags']>
+type ArgsOf<T extends typeof Command> = Interfaces.InferredArgs<T['args']>
+
+// oclif takes `-:name` for a flag. Before it parses, such a word gets a prefix that no word of a command line can have.
+const shield = '\0'
+
+/**
+ * A command of imgtool. `run` returns the document that `--json` prints, and prints text by `this.log`, which is silent
+ * with `--json`.
+ */
+export abstract class BaseCommand<T extends typeof Command> extends Command {
+  static override readonly enableJsonFlag = true
+  static override readonly baseFlags = {
+    json: Flags.boolean({description: 'print a JSON document', env: 'IMGTOOL_JSON', helpGroup: 'GLOBAL'}),
+    debug: Flags.boolean({description: 'print the stack of an error', env: 'IMGTOOL_DEBUG', helpGroup: 'GLOBAL'}),
+    quiet: Flags.boolean({char: 'q', description: 'print no warnings', env: 'IMGTOOL_QUIET', helpGroup: 'GLOBAL'}),
+    platform: Flags.string({
+      description: 'only the image for this platform',
+      env: 'IMGTOOL_PLATFORM',
+      helpGroup: 'GLOBAL',
+      helpValue: 'OS/ARCH[/VARIANT]',
+    }),
+    limit: Flags.string({
+      // Not oclif's `env`, which does not know lists.
+      default: async () => process.env.IMGTOOL_LIMIT?.split(/[\s,]+/).filter(Boolean) ?? [],
+      defaultHelp: async () => undefined,
+      description: 'raise or lower a limit of what is believed; repeatable [env: IMGTOOL_LIMIT]',
+      helpGroup: 'GLOBAL',
+      helpValue: 'NAME=N',
+      multiple: true,
+      multipleNonGreedy: true,
+    }),
+  }
+
+  protected flags!: FlagsOf<T>
+  protected args!: ArgsOf<T>
+  /** How much of the archive is believed. */
+  protected limits!: Limits
+  /** The platform that was asked for. */
+  protected platform: Platform | undefined
+  readonly #warnings = new Warnings()
+  #signal: AbortSignal | undefined
+
+  override async init(): Promise<void> {
+    await super.init()
+    const {args, baseFlags, flags, strict} = this.ctor
+    const words = shieldWords(this.argv)
+    const parsed = await this.parse({args, baseFlags, enableJsonFlag: true, flags, strict}, words)
+    this.flags = parsed.flags as FlagsOf<T>
+    this.args = unshieldArgs(parsed.args) as ArgsOf<T>
+    this.limits = parseLimits(this.flags.limit)
+    this.platform = this.flags.platform === undefined ? undefined : parsePlatform(this.flags.platform)
+  }
+
+  override jsonEnabled(): boolean {
+    return super.jsonEnabled() || Boolean(process.env.IMGTOOL_JSON)
+  }
+
+  override logJson(json: unknown): void {
+    process.stdout.write(`${JSON.stringify(json, null, 2)}\n`)
+  }
+
+  /**
+   * Keeps a warning for the end of the run.
+   *
+   * @param code warnings with the same one are printed once, with their number
+   */
+  override warn(input: Error | string, code?: string): Error | string {
+    this.#warnings.add(input instanceof Error ? input.message : input, code)
+    return input
+  }
+
+  override async catch(error: Error): Promise<never> {
+    const report = reportError(error, {command: this.id ?? '', debug: wantsDebug(this.argv)})
+    if (this.jsonEnabled()) this.logJson(report.json)
+    else process.stderr.write(report.text)
+    return this.exit(report.exitCode) as never
+  }
+
+  override async finally(error: Error | undefined): Promise<void> {
+    if (error !== undefined || this.jsonEnabled() || this.flags.quiet) return
+    for (const line of this.#warnings.lines()) process.stderr.write(`${printableText(line)}\n`)
+  }
+
+  override toSuccessJson(result: unknown): unknown {
+    return {...(result as object), warnings: this.#warnings.list()}
+  }
+
+  /** Reads a reference; an existing file wins over a name behind a colon. */
+  protected reference(text: string): Reference {
+    return parseReference(text, existsSync)
+  }
+
+  /**
+   * Aborts on SIGINT and SIGTERM, with the error to throw as its reason. From the first use on, the command has to end by
+   * itself; before, a signal ends the process.
+   */
+  protected get signal(): AbortSignal {
+    this.#signal ??= signalOfProcess()
+    return this.#signal
+  }
+}
+
+function signalOfProcess(): AbortSignal {
+  const controller = new AbortController()
+  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(name, () => {
+      controller.abort(new ImgtoolError('INTERRUPTED', `Interrupted by ${name}`, {actual: name}))
+    })
+  }
+  return controller.signal
+}
+
+function shieldWords(words: readonly string[]): string[] {
+  const end = words.indexOf('--')
+  return words.map((word, index) => (word.startsWith('-:') && (end === -1 || index < end) ? shield + word : word))
+}
+
+function unshieldArgs(args: Record<string, unknown>): Record<string, unknown> {
+  const unshield = (value: unknown) => (typeof value === 'string' && value.startsWith(shield) ? value.slice(1) : value)
+  return Object.fromEntries(
+    Object.entries(args).map(([name, value]) => [name, Array.isArray(value) ? value.map(unshield) : unshield(value)]),
+  )
+}

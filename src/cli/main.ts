@@ -1,0 +1,52 @@
+/** Runs one command line: where the commands are, and what happens to an error that no command reported. */
+import {readFileSync} from 'node:fs'
+import {join} from 'node:path'
+import process from 'node:process'
+import {Errors, flush, run, settings} from '@oclif/core'
+import {reportError, wantsDebug} from './report.ts'
+
+/** Whether this file is TypeScript, as in a checkout, or was built. */
+const fromSource = import.meta.filename.endsWith('.ts')
+
+/**
+ * Runs a command line, and ends the process if it fails.
+ *
+ * @param root the package's directory
+ * @param words the command line without node and script
+ */
+export async function main(root: string, words: readonly string[]): Promise<void> {
+  try {
+    await run(expandHelp(words), loadOptions(root))
+    await flush()
+  } catch (error) {
+    // Commands report their own errors and leave only an exit code to do.
+    if (error instanceof Errors.ExitError) process.exit(error.oclif.exit ?? 1)
+    const report = reportError(error, {debug: wantsDebug(words)})
+    process.stderr.write(report.text)
+    process.exit(report.exitCode)
+  }
+}
+
+/** What oclif needs to run commands of `root`: in a checkout the commands' source, and never a manifest left by a build. */
+export function loadOptions(root: string): {root: string; ignoreManifest?: boolean; pjson?: never} {
+  // oclif would look for ts-node; Node strips types by itself.
+  settings.enableAutoTranspile = false
+  if (!fromSource) return {root}
+  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  const {oclif} = manifest
+  const pjson = {...manifest, oclif: {...oclif, commands: sourcePath(oclif.commands), hooks: sourceHooks(oclif.hooks)}}
+  return {root, ignoreManifest: true, pjson: pjson as never}
+}
+
+/** `imgtool help tree` is what users of docker and git type first. */
+function expandHelp(words: readonly string[]): string[] {
+  return words[0] === 'help' ? [...words.slice(1), '--help'] : [...words]
+}
+
+function sourceHooks(hooks: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(hooks).map(([event, path]) => [event, sourcePath(path)]))
+}
+
+function sourcePath(built: string): string {
+  return built.replace(/^\.\/dist\//, './').replace(/\.js$/, '.ts')
+}

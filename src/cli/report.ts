@@ -1,0 +1,122 @@
+/**
+ * What a failed command says: one line, a hint where there is one, and an exit code; or the same as a document.
+ *
+ * oclif's own rendering wraps lines and prints stacks, which suits neither people nor scripts.
+ */
+import process from 'node:process'
+import {stripVTControlCharacters} from 'node:util'
+import {type ErrorCode, type ErrorDetails, ImgtoolError, isImgtoolError} from '../errors.ts'
+import {printable, printableText} from '../text.ts'
+
+/** 0 is success; 3 is a check that says no, which is an answer and not an error. */
+export const exitCodes = {failed: 1, usage: 2, interrupted: 130, terminated: 143} as const
+
+export interface Report {
+  readonly exitCode: number
+  /** Lines for standard error, each ended. */
+  readonly text: string
+  /** For standard output with `--json`. */
+  readonly json: {readonly error: Readonly<Record<string, string | number>>}
+}
+
+/**
+ * Says what went wrong.
+ *
+ * @param options.command makes errors of usage point to that command's help
+ * @param options.debug adds the stack
+ */
+export function reportError(error: unknown, options: {command?: string; debug: boolean}): Report {
+  const original = unwrap(error)
+  const known = isImgtoolError(original) ? original : fromUsage(original)
+  const lines = known === undefined ? bugLines(original) : errorLines(known, options.command)
+  if (options.debug) lines.push(stack(original))
+  return {
+    exitCode: known === undefined ? exitCodes.failed : exitCode(known),
+    text: lines.map((line) => `${line}\n`).join(''),
+    json: {error: errorDocument(known, original)},
+  }
+}
+
+/** Whether stacks are asked for; used where the command line could not be parsed. */
+export function wantsDebug(words: readonly string[]): boolean {
+  return words.includes('--debug') || Boolean(process.env.DEBUG) || Boolean(process.env.IMGTOOL_DEBUG)
+}
+
+/** The first error, when closing things after it failed too. */
+function unwrap(error: unknown): unknown {
+  let first = error
+  while (first instanceof SuppressedError) first = first.suppressed
+  return first
+}
+
+/** oclif's errors about the command line, as ours, in one line. */
+function fromUsage(error: unknown): ImgtoolError | undefined {
+  if (!(error instanceof Error && 'oclif' in error)) return undefined
+  const message =
+    'args' in error && Array.isArray(error.args) ? argumentMessage(error.args, error.message) : error.message
+  const line = stripVTControlCharacters(message).replace('See more help with --help', '').replace(/\s+/g, ' ').trim()
+  return new ImgtoolError('REFERENCE_INVALID', line, {cause: error})
+}
+
+/** oclif lists missing arguments as a table below its message. */
+function argumentMessage(args: readonly {name?: string}[], message: string): string {
+  if (!message.startsWith('Missing')) return message
+  return `Missing argument: ${args.map(({name}) => name?.toUpperCase()).join(', ')}`
+}
+
+function errorLines(error: ImgtoolError, command: string | undefined): string[] {
+  const lines = [`Error: ${printableText(error.message)}${place(error)}`]
+  if (error.details.hint !== undefined) lines.push(`Hint: ${printableText(error.details.hint)}`)
+  if (error.code === 'REFERENCE_INVALID' && command !== undefined) lines.push(`See: imgtool ${command} --help`)
+  return lines
+}
+
+function bugLines(error: unknown): string[] {
+  return [`Internal error: ${printableText(messageOf(error))}`]
+}
+
+/** Where it happened, as far as the message does not say so itself. */
+function place(error: ImgtoolError): string {
+  const {archive, layer, entry} = error.details
+  const parts: string[] = []
+  if (archive !== undefined) parts.push(`archive ${printableText(archive)}`)
+  if (layer !== undefined) parts.push(`layer ${layer}`)
+  if (entry !== undefined) parts.push(`entry ${printable(entry)}`)
+  const unsaid = parts.filter((part) => !mentions(error.message, part))
+  return unsaid.length === 0 ? '' : ` (${unsaid.join(', ')})`
+}
+
+function mentions(message: string, part: string): boolean {
+  const [kind, ...name] = part.split(' ')
+  return kind === 'layer' ? new RegExp(`\\b${part}\\b`).test(message) : message.includes(name.join(' '))
+}
+
+function exitCode(error: ImgtoolError): number {
+  if (error.code === 'REFERENCE_INVALID') return exitCodes.usage
+  if (error.code !== 'INTERRUPTED') return exitCodes.failed
+  return error.details.actual === 'SIGTERM' ? exitCodes.terminated : exitCodes.interrupted
+}
+
+function errorDocument(error: ImgtoolError | undefined, original: unknown): Record<string, string | number> {
+  if (error === undefined) return {code: 'INTERNAL', message: messageOf(original)}
+  const {hint, archive, layer, entry, expected, actual} = error.details
+  const details: Pick<ErrorDetails, 'hint' | 'archive' | 'layer' | 'entry' | 'expected' | 'actual'> = {
+    ...(hint !== undefined && {hint}),
+    ...(archive !== undefined && {archive}),
+    ...(layer !== undefined && {layer}),
+    ...(entry !== undefined && {entry: printable(entry)}),
+    ...(expected !== undefined && {expected}),
+    ...(actual !== undefined && {actual}),
+  }
+  return {code: error.code satisfies ErrorCode, message: error.message, ...details}
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+function stack(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const cause = error.cause === undefined ? '' : `\nCaused by: ${stack(error.cause)}`
+  return `${error.stack ?? error.message}${cause}`
+}
