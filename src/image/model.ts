@@ -1,6 +1,7 @@
 /** What an image is, whatever format it was saved in: a config and an ordered list of layers, base first. */
 import type {Blob} from '../archive/archive.ts'
 import type {Digest} from '../digest.ts'
+import type {ImgtoolError} from '../errors.ts'
 
 /** How an archive stores its images. */
 export type Format = 'docker-v1' | 'docker-archive' | 'oci'
@@ -57,7 +58,7 @@ export interface Image {
   readonly platform: Platform
   /** Exact bytes of the config. Before docker 1.10: of the topmost layer's `json`. */
   readonly config: Buffer
-  /** Exact bytes of the manifest: the OCI manifest, or the image's item of `manifest.json`. Absent before docker 1.10. */
+  /** Exact bytes of the manifest: the OCI manifest, or the whole `manifest.json`. Absent before docker 1.10. */
   readonly manifest?: Buffer
   readonly manifestDigest?: Digest
   /** Oldest first; before docker 1.10 one a layer. */
@@ -66,6 +67,8 @@ export interface Image {
   readonly layers: readonly Layer[]
   readonly created?: string
   readonly author?: string
+  /** Why the image can be listed, but not read: the archive is partial. */
+  readonly broken?: ImgtoolError
   /** Image ID of the parent that a docker archive records, when that image is in the same archive. */
   readonly parent?: Digest
 }

@@ -1,0 +1,141 @@
+/** Opens what the user named: a tar, a compressed tar, a directory, or standard input. */
+import {type FileHandle, open, stat} from 'node:fs/promises'
+import {decompress} from '../compression/decompress.ts'
+import {type Compression, detectCompression} from '../compression/detect.ts'
+import {ImgtoolError} from '../errors.ts'
+import type {Limits} from '../limits.ts'
+import type {ByteString} from '../text.ts'
+import {printableText} from '../text.ts'
+import type {Archive, Member} from './archive.ts'
+import {indexDirectory} from './directory.ts'
+import {rangeBlob} from './file-range.ts'
+import {describe} from './looks-like.ts'
+import {findBlob} from './names.ts'
+import {spool} from './spool.ts'
+import {indexTar} from './tar-index.ts'
+
+/** Bytes of the head that tell what a file is; the magic of a tar is at 257. */
+const headSize = 512
+
+/**
+ * Opens an archive and indexes its members; contents stay where they are.
+ *
+ * @param path of a file or directory, or `-` for standard input, which is spooled to a temporary file without a name,
+ *   as a compressed archive is
+ * @returns the archive; who calls closes it
+ * @throws {ImgtoolError} SOURCE_NOT_FOUND, FORMAT_UNKNOWN with what the input looks like, ARCHIVE_INVALID,
+ *   ARCHIVE_TRUNCATED, COMPRESSION_INVALID, COMPRESSION_UNSUPPORTED, NO_SPACE, LIMIT_EXCEEDED
+ */
+export async function openArchive(path: string, limits: Limits): Promise<Archive> {
+  const label = path === '-' ? 'standard input' : path
+  try {
+    if (path === '-') return await openStream(process.stdin, label, limits)
+    const stats = await stat(path)
+    if (stats.isDirectory()) return directoryArchive(label, await indexDirectory(path, limits))
+    return await openFile(path, label, stats.isFile(), limits)
+  } catch (error) {
+    throw error instanceof ImgtoolError ? error.within({archive: label}) : unreadable(error, label)
+  }
+}
+
+async function openFile(path: string, label: string, regular: boolean, limits: Limits): Promise<Archive> {
+  const handle = await open(path, 'r')
+  if (!regular) {
+    // A pipe or a process substitution, `<(gunzip …)`, can be read once only.
+    return openStream(handle.createReadStream(), label, limits)
+  }
+  const {size} = await handle.stat()
+  return openHandle(handle, size, label, limits)
+}
+
+async function openStream(stream: AsyncIterable<Buffer>, label: string, limits: Limits): Promise<Archive> {
+  const {handle, size} = await spool(stream, limits)
+  return openHandle(handle, size, label, limits)
+}
+
+/** Takes the handle over: it is closed with the archive, or at once when this fails. */
+async function openHandle(handle: FileHandle, size: number, label: string, limits: Limits): Promise<Archive> {
+  let owned = handle
+  try {
+    const compression = detectCompression(await readHead(handle, size))
+    let tarSize = size
+    if (compression !== 'none') {
+      const whole = rangeBlob({name: label, offset: 0, size, open: async () => handle, close: async () => {}})
+      const spooled = await spool(decompress(whole.stream(), compression), limits)
+      await handle.close()
+      owned = spooled.handle
+      tarSize = spooled.size
+    }
+    return await tarArchive(owned, tarSize, label, compression, limits)
+  } catch (error) {
+    await owned.close()
+    throw error
+  }
+}
+
+async function tarArchive(
+  handle: FileHandle,
+  size: number,
+  label: string,
+  compression: Compression,
+  limits: Limits,
+): Promise<Archive> {
+  const head = await readHead(handle, size)
+  const problem = describe(head, compression)
+  if (problem !== undefined) {
+    throw new ImgtoolError('FORMAT_UNKNOWN', `Cannot read the archive: it ${problem.looksLike}`, {
+      ...(problem.hint === undefined ? {} : {hint: problem.hint}),
+    })
+  }
+  const range = {open: async () => handle, close: async () => {}}
+  const members = await indexTar(handle, size, limits, (name, offset, length) =>
+    rangeBlob({name, offset, size: length, ...range}),
+  )
+  return archiveOf(label, 'tar', members, () => handle.close(), compression)
+}
+
+function directoryArchive(label: string, members: ReadonlyMap<ByteString, Member>): Archive {
+  return archiveOf(label, 'directory', members, async () => {}, 'none')
+}
+
+function archiveOf(
+  label: string,
+  kind: 'tar' | 'directory',
+  members: ReadonlyMap<ByteString, Member>,
+  close: () => Promise<void>,
+  compression: Compression,
+): Archive {
+  return {
+    label,
+    kind,
+    ...(compression === 'none' ? {} : {compression}),
+    members,
+    blob: (name) => findBlob(members, name),
+    close,
+    [Symbol.asyncDispose]: close,
+  }
+}
+
+async function readHead(handle: FileHandle, size: number): Promise<Buffer> {
+  const head = Buffer.alloc(Math.min(headSize, size))
+  await handle.read(head, 0, head.length, 0)
+  return head
+}
+
+function unreadable(error: unknown, label: string): unknown {
+  const code = (error as NodeJS.ErrnoException).code
+  if (code === undefined) return error
+  const details = {archive: label, cause: error}
+  if (code === 'ENOENT' || code === 'ENOTDIR') {
+    return new ImgtoolError(
+      'SOURCE_NOT_FOUND',
+      `Cannot open "${printableText(label)}": no such file or directory`,
+      details,
+    )
+  }
+  return new ImgtoolError(
+    code === 'EACCES' || code === 'EPERM' ? 'PERMISSION_DENIED' : 'SYSTEM_ERROR',
+    `Cannot read "${printableText(label)}": ${code}`,
+    details,
+  )
+}

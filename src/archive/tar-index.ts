@@ -1,0 +1,166 @@
+/**
+ * The index of an outer tar: headers are read, contents are skipped, so that a large archive costs as many small reads as
+ * it has members.
+ */
+import type {FileHandle} from 'node:fs/promises'
+import {Header} from 'tar/header'
+import {Pax} from 'tar/pax'
+import {ImgtoolError} from '../errors.ts'
+import {checkLimit, type Limits} from '../limits.ts'
+import {type ByteString, fromText, printable} from '../text.ts'
+import type {Blob, Member} from './archive.ts'
+import {addMember, cleanName} from './names.ts'
+
+const blockSize = 512
+
+/** What extension headers say of the member that follows them. */
+interface Extension {
+  path?: string
+  linkpath?: string
+  size?: number
+}
+
+/**
+ * Indexes the members of a tar.
+ *
+ * @param size of the file, bytes
+ * @param makeBlob makes the blob of a member from its name, offset and size
+ * @returns members in the order of the tar
+ * @throws {ImgtoolError} ARCHIVE_INVALID for what is no header, ARCHIVE_TRUNCATED when a member ends behind the file
+ */
+export async function indexTar(
+  handle: FileHandle,
+  size: number,
+  limits: Limits,
+  makeBlob: (name: ByteString, offset: number, size: number) => Blob,
+): Promise<Map<ByteString, Member>> {
+  const members = new Map<ByteString, Member>()
+  let extension: Extension = {}
+  let offset = 0
+  for (let count = 1; ; count++) {
+    checkLimit(limits, 'members', count, 'members of the archive')
+    const block = await readBlock(handle, offset, size)
+    if (block === undefined) break
+    const header = decodeHeader(block, offset, extension)
+    const content = offset + blockSize
+    const length = header.size ?? 0
+    offset = content + Math.ceil(length / blockSize) * blockSize
+    if (content + length > size) {
+      throw new ImgtoolError(
+        'ARCHIVE_TRUNCATED',
+        `Cannot read the archive: it ends in the middle of "${printable(fromText(header.path ?? ''))}"`,
+      )
+    }
+    if (isExtension(header.type)) {
+      checkLimit(limits, 'extensionHeader', length, 'bytes of an extension header of the archive')
+      const body = Buffer.alloc(length)
+      await handle.read(body, 0, length, content)
+      extension = extend(extension, header.type, body)
+    } else {
+      addMember(
+        members,
+        toMember(header, extension, (name) => makeBlob(name, content, length)),
+      )
+      extension = {}
+    }
+  }
+  return members
+}
+
+/** The next header block, or undefined at the end of the tar: two zero blocks, or the end of the file at a block. */
+async function readBlock(handle: FileHandle, offset: number, size: number): Promise<Buffer | undefined> {
+  if (offset >= size) return undefined
+  const two = Buffer.alloc(Math.min(2 * blockSize, size - offset))
+  await handle.read(two, 0, Math.min(blockSize, two.length), offset)
+  if (two.length < blockSize) throw invalid(offset, 'ends in the middle of a header')
+  const block = two.subarray(0, blockSize)
+  if (!isZero(block)) return block
+  await handle.read(two, blockSize, two.length - blockSize, offset + blockSize)
+  if (isZero(two)) return undefined
+  throw invalid(offset, 'a zero block is followed by more members')
+}
+
+function decodeHeader(block: Buffer, offset: number, extension: Extension): Header {
+  let header: Header
+  try {
+    header = new Header(block, 0, extension)
+  } catch (error) {
+    throw invalid(offset, error instanceof Error ? error.message : 'the header cannot be decoded')
+  }
+  if (!header.cksumValid) throw invalid(offset, 'the checksum of a header is wrong')
+  if (!Number.isSafeInteger(header.size ?? 0) || (header.size ?? 0) < 0)
+    throw invalid(offset, 'the size of a member is wrong')
+  return header
+}
+
+function isExtension(type: string): boolean {
+  return [
+    'ExtendedHeader',
+    'GlobalExtendedHeader',
+    'NextFileHasLongPath',
+    'NextFileHasLongLinkpath',
+    'OldExtendedHeader',
+    'OldGnuLongPath',
+  ].includes(type)
+}
+
+function extend(extension: Extension, type: string, body: Buffer): Extension {
+  const text = body.toString('utf8')
+  switch (type) {
+    case 'NextFileHasLongPath':
+    case 'OldGnuLongPath':
+      return {...extension, path: untilNul(text)}
+    case 'NextFileHasLongLinkpath':
+      return {...extension, linkpath: untilNul(text)}
+    case 'ExtendedHeader':
+    case 'OldExtendedHeader':
+      return {...extension, ...pick(Pax.parse(text))}
+    default:
+      // Global headers of `git archive` and some builders carry comments; their other records are ignored as docker does.
+      return extension
+  }
+}
+
+function pick(pax: Pax): Extension {
+  return {
+    ...(pax.path === undefined ? {} : {path: String(pax.path)}),
+    ...(pax.linkpath === undefined ? {} : {linkpath: String(pax.linkpath)}),
+    ...(pax.size === undefined ? {} : {size: pax.size}),
+  }
+}
+
+function toMember(
+  header: Header,
+  extension: Extension,
+  makeBlob: (name: ByteString) => Blob,
+): Omit<Member, 'repeated'> {
+  const name = cleanName(fromText(extension.path ?? header.path ?? ''))
+  const target = fromText(extension.linkpath ?? header.linkpath ?? '')
+  switch (header.type) {
+    case 'File':
+    case 'OldFile':
+    case 'ContiguousFile':
+      return {name, kind: 'file', blob: makeBlob(name)}
+    case 'Directory':
+      return {name, kind: 'directory'}
+    case 'SymbolicLink':
+      return {name, kind: 'link', target}
+    case 'Link':
+      return {name, kind: 'link', target, hard: true}
+    default:
+      return {name, kind: 'other'}
+  }
+}
+
+function untilNul(text: string): string {
+  const end = text.indexOf('\0')
+  return end === -1 ? text : text.slice(0, end)
+}
+
+function isZero(bytes: Buffer): boolean {
+  return bytes.every((byte) => byte === 0)
+}
+
+function invalid(offset: number, why: string): ImgtoolError {
+  return new ImgtoolError('ARCHIVE_INVALID', `Cannot read the archive as a tar: ${why} (at byte ${offset})`)
+}

@@ -1,0 +1,200 @@
+/**
+ * What `docker save` wrote before 1.10: every layer is an image of its own with a random id and a parent, in
+ * `<id>/{VERSION,json,layer.tar}`; `repositories` names some of them.
+ *
+ * @see moby image/spec/v1.md; graph/export.go of docker 1.9
+ */
+import type {Archive} from '../archive/archive.ts'
+import {ImgtoolError} from '../errors.ts'
+import {checkLimit, type Limits} from '../limits.ts'
+import {printableText} from '../text.ts'
+import {given, toPlatform} from './config.ts'
+import {parseDocument, readDocument} from './json.ts'
+import {missingBlob, whyMissing} from './missing.ts'
+import type {HistoryEntry, Image, Layer, V1Node} from './model.ts'
+import {repositoriesSchema, type V1Document, v1Schema} from './schemas.ts'
+
+/** Name of the document that names images. It is absent when images were saved by id. */
+export const repositoriesName = 'repositories'
+
+/** Name of a layer's document; the id is the only thing of it that is trusted. */
+const jsonName = /^([0-9a-f]{64})\/json$/
+
+/** What an archive before docker 1.10 holds. */
+export interface V1Images {
+  readonly images: readonly Image[]
+  /** By id, in the order of the archive. */
+  readonly nodes: ReadonlyMap<string, V1Node>
+}
+
+/** Whether an archive has layers of the old form. */
+export function hasV1Layers(archive: Archive): boolean {
+  for (const name of archive.members.keys()) if (jsonName.test(name)) return true
+  return false
+}
+
+/**
+ * Reads every layer's document and every image: the named ones in the order of `repositories`, then those that have
+ * neither name nor child.
+ *
+ * @throws {ImgtoolError} DOCUMENT_INVALID, DIGEST_INVALID for an id that is none, IMAGE_NOT_FOUND for a name that leads
+ *   nowhere, PARENT_CYCLE, LIMIT_EXCEEDED
+ */
+export async function readV1Archive(archive: Archive, limits: Limits): Promise<V1Images> {
+  const documents = await readNodes(archive, limits)
+  const nodes = new Map([...documents].map(([id, {node}]) => [id, node]))
+  const names = await readRepositories(archive, nodes, limits)
+  const parents = new Set([...nodes.values()].map((node) => node.parent))
+  const tops = [...names.keys(), ...[...nodes.keys()].filter((id) => !parents.has(id) && !names.has(id))]
+  requireNoCycle(nodes)
+  const images = tops.map((id, index) => toImage(documents, id, index, names.get(id) ?? [], limits))
+  return {images, nodes}
+}
+
+interface NodeDocument {
+  readonly node: V1Node
+  readonly document: V1Document
+}
+
+async function readNodes(archive: Archive, limits: Limits): Promise<Map<string, NodeDocument>> {
+  const nodes = new Map<string, NodeDocument>()
+  for (const name of archive.members.keys()) {
+    const id = jsonName.exec(name)?.[1]
+    if (id !== undefined) nodes.set(id, await readNode(archive, id, name, limits))
+  }
+  return nodes
+}
+
+async function readNode(archive: Archive, id: string, name: string, limits: Limits): Promise<NodeDocument> {
+  const json = await readDocument(archive.blob(name)!, limits.document, 'document')
+  const document = parseDocument(json, name, v1Schema)
+  if (document.parent) requireID(document.parent, `parent in "${name}"`)
+  const layerName = `${id}/layer.tar`
+  const layer = archive.blob(layerName)
+  const node: V1Node = {
+    id,
+    ...given('parent', document.parent),
+    history: toHistory(document),
+    claimedSize: document.Size ?? 0,
+    json,
+    layer:
+      layer ??
+      missingBlob(
+        layerName,
+        0,
+        new ImgtoolError('BLOB_MISSING', `Cannot find "${layerName}" in the archive`, {entry: layerName}),
+      ),
+  }
+  return {node, document}
+}
+
+function toHistory(document: V1Document): HistoryEntry {
+  const command = document.container_config?.Cmd
+  return {
+    ...given('created', document.created),
+    ...given('createdBy', Array.isArray(command) ? command.join(' ') : command),
+    ...given('author', document.author),
+    ...given('comment', document.comment),
+    emptyLayer: false,
+  }
+}
+
+/** @returns names by id, in the order of `repositories` */
+async function readRepositories(
+  archive: Archive,
+  nodes: ReadonlyMap<string, V1Node>,
+  limits: Limits,
+): Promise<Map<string, string[]>> {
+  const names = new Map<string, string[]>()
+  const blob = archive.blob(repositoriesName)
+  if (blob === undefined) return names
+  const document = parseDocument(
+    await readDocument(blob, limits.document, 'document'),
+    repositoriesName,
+    repositoriesSchema,
+  )
+  for (const [repository, tags] of Object.entries(document)) {
+    for (const [tag, id] of Object.entries(tags)) {
+      requireID(id, `the id of "${printableText(`${repository}:${tag}`)}" in repositories`)
+      if (!nodes.has(id)) {
+        throw new ImgtoolError(
+          'IMAGE_NOT_FOUND',
+          `Cannot find image ${id}, named "${printableText(`${repository}:${tag}`)}", in the archive`,
+        )
+      }
+      names.set(id, [...(names.get(id) ?? []), `${repository}:${tag}`])
+    }
+  }
+  return names
+}
+
+function requireID(id: string, where: string): void {
+  if (/^[0-9a-f]{64}$/.test(id) && !id.includes('\n')) return
+  throw new ImgtoolError('DIGEST_INVALID', `${where} is not an id: ${JSON.stringify(id)}`)
+}
+
+/** Marks the way down from every node and stops at what an earlier way has cleared, so the cost is one visit a node. */
+function requireNoCycle(nodes: ReadonlyMap<string, V1Node>): void {
+  const cleared = new Set<string>()
+  for (const start of nodes.keys()) {
+    const way = new Set<string>()
+    for (
+      let node = nodes.get(start);
+      node !== undefined && !cleared.has(node.id);
+      node = nodes.get(node.parent ?? '')
+    ) {
+      if (way.has(node.id))
+        throw new ImgtoolError('PARENT_CYCLE', `Cannot read layer ${node.id}: it is its own ancestor`)
+      way.add(node.id)
+    }
+    for (const id of way) cleared.add(id)
+  }
+}
+
+function toImage(
+  documents: ReadonlyMap<string, NodeDocument>,
+  id: string,
+  index: number,
+  names: readonly string[],
+  limits: Limits,
+): Image {
+  const {node: top, document} = documents.get(id)!
+  const chain: V1Node[] = []
+  for (let node: V1Node | undefined = top; node !== undefined; node = documents.get(node.parent ?? '')?.node) {
+    chain.unshift(node)
+    checkLimit(limits, 'parents', chain.length, `ancestors of layer ${id}`)
+  }
+  const broken = findDamage(chain)
+  return {
+    format: 'docker-v1',
+    index,
+    names,
+    aliases: [],
+    v1ID: id,
+    platform: toPlatform(document),
+    config: top.json,
+    history: chain.map((node) => node.history),
+    layers: chain.map(toLayer),
+    ...given('created', document.created),
+    ...given('author', document.author),
+    ...(broken === undefined ? {} : {broken}),
+  }
+}
+
+function findDamage(chain: readonly V1Node[]): ImgtoolError | undefined {
+  const [base] = chain
+  if (base?.parent !== undefined) {
+    return new ImgtoolError(
+      'PARENT_MISSING',
+      `Cannot find ${base.parent}, the parent of layer ${base.id}, in the archive`,
+      {
+        hint: 'The archive is partial: save the image again with its ancestors',
+      },
+    )
+  }
+  return chain.map((node) => whyMissing(node.layer)).find((error) => error !== undefined)
+}
+
+function toLayer(node: V1Node, index: number): Layer {
+  return {index, blob: node.layer, v1ID: node.id, ...(node.claimedSize > 0 ? {claimedSize: node.claimedSize} : {})}
+}

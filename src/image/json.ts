@@ -1,0 +1,99 @@
+/**
+ * JSON documents of an archive, read strictly: two readers of one document must see the same thing, so whatever
+ * parsers are known to read in different ways is refused.
+ */
+import * as v from 'valibot'
+import type {Archive, Blob} from '../archive/archive.ts'
+import {ImgtoolError} from '../errors.ts'
+import {type ByteString, fromText, printable, printableText} from '../text.ts'
+
+/** Nesting of arrays and objects; image documents have about six levels. */
+const maximumDepth = 64
+
+/**
+ * Reads a document whole.
+ *
+ * @param limit bytes; the limit's name is `limitName`
+ * @throws {ImgtoolError} LIMIT_EXCEEDED before anything is read
+ */
+export async function readDocument(blob: Blob, limit: number, limitName: 'document' | 'config'): Promise<Buffer> {
+  if (blob.size > limit) {
+    throw new ImgtoolError(
+      'LIMIT_EXCEEDED',
+      `Cannot read "${printable(blob.name)}": limit "${limitName}" exceeded: ${blob.size} bytes, at most ${limit} are read`,
+      {entry: blob.name, hint: `Raise it with --limit ${limitName}=N if the archive is trusted`},
+    )
+  }
+  return blob.read(0, blob.size)
+}
+
+/**
+ * The bytes under a name that a document gives.
+ *
+ * @throws {ImgtoolError} BLOB_MISSING when the archive has no such member
+ */
+export function requireBlob(archive: Archive, name: string, what: string): Blob {
+  const blob = archive.blob(fromText(name))
+  if (blob !== undefined) return blob
+  throw new ImgtoolError('BLOB_MISSING', `Cannot find ${what} "${printableText(name)}" in the archive`, {
+    entry: fromText(name),
+  })
+}
+
+/**
+ * Parses a document and checks its shape.
+ *
+ * @param name of the member, for messages
+ * @throws {ImgtoolError} DOCUMENT_INVALID for malformed JSON, a byte order mark, a repeated key, deep nesting or a wrong
+ *   shape; the message names the place
+ */
+export function parseDocument<const Schema extends v.GenericSchema>(
+  bytes: Buffer,
+  name: ByteString,
+  schema: Schema,
+): v.InferOutput<Schema> {
+  const result = v.safeParse(schema, parseStrict(bytes, name))
+  if (result.success) return result.output
+  const [issue] = result.issues
+  const path = v.getDotPath(issue)
+  const where = path === null ? '' : ` at "${printableText(path)}"`
+  throw invalid(name, `${printableText(issue.message).slice(0, 200)}${where}`)
+}
+
+function parseStrict(bytes: Buffer, name: ByteString): unknown {
+  const text = bytes.toString('utf8')
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    throw invalid(name, 'it is not JSON')
+  }
+  const problem = findAmbiguity(text)
+  if (problem !== undefined) throw invalid(name, problem)
+  return value
+}
+
+/**
+ * Scans well-formed JSON for what parsers disagree about: a key that one object has twice (some take the first, some the
+ * last), nesting that overruns a stack.
+ */
+function findAmbiguity(text: string): string | undefined {
+  const open: (Set<string> | undefined)[] = []
+  // A string with what makes it a key, or a bracket; everything else of well-formed JSON is irrelevant here.
+  for (const [token, key] of text.matchAll(/("(?:[^"\\]|\\.)*")\s*:|"(?:[^"\\]|\\.)*"|[[\]{}]/g)) {
+    if (key !== undefined) {
+      const keys = open.at(-1)
+      const decoded = JSON.parse(key) as string
+      if (keys?.has(decoded)) return `the key "${printableText(decoded).slice(0, 100)}" is there twice`
+      keys?.add(decoded)
+    } else if (token === '{') open.push(new Set())
+    else if (token === '[') open.push(undefined)
+    else if (token === '}' || token === ']') open.pop()
+    if (open.length > maximumDepth) return `it is nested deeper than ${maximumDepth} levels`
+  }
+  return undefined
+}
+
+function invalid(name: ByteString, why: string): ImgtoolError {
+  return new ImgtoolError('DOCUMENT_INVALID', `Cannot read "${printable(name)}": ${why}`, {entry: name})
+}

@@ -1,0 +1,23 @@
+/** Stands for bytes that a document names and the archive does not hold: listing works, reading says what is missing. */
+import type {Blob} from '../archive/archive.ts'
+import type {ImgtoolError} from '../errors.ts'
+import type {ByteString} from '../text.ts'
+
+const missing = new WeakMap<Blob, ImgtoolError>()
+
+/** @param size as the document claims it, bytes */
+export function missingBlob(name: ByteString, size: number, error: ImgtoolError): Blob {
+  const blob: Blob = {
+    name,
+    size,
+    read: () => Promise.reject(error),
+    stream: () => ({[Symbol.asyncIterator]: () => ({next: () => Promise.reject(error)})}),
+  }
+  missing.set(blob, error)
+  return blob
+}
+
+/** Why the blob cannot be read; undefined for bytes that are there. */
+export function whyMissing(blob: Blob): ImgtoolError | undefined {
+  return missing.get(blob)
+}

@@ -1,0 +1,40 @@
+/** Names of images: as documents write them, as docker shows them, as users type them. */
+import type {Image} from './model.ts'
+
+/** Annotation keys that name an image. @see OCI image-spec annotations.md; containerd core/images/annotations.go */
+const refNameKey = 'org.opencontainers.image.ref.name'
+const containerdNameKey = 'io.containerd.image.name'
+
+/**
+ * Names of an OCI image from the annotations of its descriptor. containerd's is whole; OCI's may be a whole name or a bare tag.
+ */
+export function namesOf(annotations: Readonly<Record<string, string>>): Pick<Image, 'names' | 'aliases'> {
+  const whole = annotations[containerdNameKey]
+  const ref = annotations[refNameKey]
+  const name = whole ?? ref
+  if (name === undefined) return {names: [], aliases: []}
+  const names = [familiarName(name)]
+  return {
+    names,
+    aliases: [...new Set([whole, ref])].filter((alias) => alias !== undefined && alias !== names[0]) as string[],
+  }
+}
+
+/**
+ * A name without what docker leaves out: the host and the library of Docker Hub.
+ *
+ * @see moby distribution/reference, FamiliarString
+ */
+export function familiarName(name: string): string {
+  return name.replace(/^(?:docker\.io|index\.docker\.io)\/(?:library\/)?(?=[^/])/, '')
+}
+
+/** Whether what the user typed selects the image: a name, with or without its tag, an alias, or an id's first digits. */
+export function isNamed(image: Image, wanted: string): boolean {
+  const spellings = [...image.names, ...image.aliases]
+  const familiar = familiarName(wanted)
+  if (spellings.some((name) => name === wanted || name === familiar || name === `${familiar}:latest`)) return true
+  const hex = wanted.replace(/^sha256:/, '')
+  if (!/^[0-9a-f]{12,64}$/.test(hex)) return false
+  return [image.imageID, image.manifestDigest, image.v1ID].some((id) => id?.replace(/^sha256:/, '').startsWith(hex))
+}

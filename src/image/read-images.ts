@@ -1,0 +1,125 @@
+/** Finds out by content what format an archive has, and reads its images. */
+import type {Archive} from '../archive/archive.ts'
+import {ImgtoolError} from '../errors.ts'
+import type {Limits} from '../limits.ts'
+import {printableText} from '../text.ts'
+import {dockerManifestName, readDockerArchive} from './docker-archive.ts'
+import {hasV1Layers, readV1Archive} from './docker-v1.ts'
+import type {Image, ImageSet} from './model.ts'
+import {indexName, layoutName, readOciLayout} from './oci.ts'
+
+/**
+ * Reads all images of an archive.
+ *
+ * An archive may be described twice: docker since 25 writes an OCI layout with a `manifest.json` beside. There
+ * `manifest.json` is read first, because docker's own indexes of that time miss untagged images, layers or their order;
+ * images that only the index has are added; where the two contradict each other the archive is refused.
+ *
+ * @throws {ImgtoolError} FORMAT_UNKNOWN with what the archive looks like, and whatever the readers throw, with the archive named
+ */
+export async function readImages(archive: Archive, limits: Limits): Promise<ImageSet> {
+  try {
+    const set = await readAny(archive, limits)
+    if (set.images.length > 0 || set.v1.size > 0) return set
+    throw new ImgtoolError('IMAGE_NOT_FOUND', 'Cannot find an image in the archive: its documents name none')
+  } catch (error) {
+    throw error instanceof ImgtoolError ? error.within({archive: archive.label}) : error
+  }
+}
+
+async function readAny(archive: Archive, limits: Limits): Promise<ImageSet> {
+  const docker = archive.members.has(dockerManifestName)
+  const oci = archive.members.has(indexName)
+  if (docker && oci) return readHybrid(archive, limits)
+  if (docker)
+    return {format: 'docker-archive', images: await readDockerArchive(archive, limits), v1: new Map(), warnings: []}
+  if (oci) return {format: 'oci', ...(await readOciLayout(archive, limits)), v1: new Map()}
+  if (hasV1Layers(archive)) {
+    const {images, nodes} = await readV1Archive(archive, limits)
+    return {format: 'docker-v1', images, v1: nodes, warnings: []}
+  }
+  throw unknownFormat(archive)
+}
+
+async function readHybrid(archive: Archive, limits: Limits): Promise<ImageSet> {
+  const images = await readDockerArchive(archive, limits)
+  const {images: indexed, warnings} = await readIndexOfHybrid(archive, limits)
+  requireAgreement(images, indexed)
+  const known = new Set(images.map((image) => image.imageID))
+  const manifests = new Map(indexed.map((image) => [image.imageID, image]))
+  const merged = images.map((image) => withManifest(image, manifests.get(image.imageID)))
+  const added = indexed.filter((image) => !known.has(image.imageID))
+  const all = [...merged, ...added].map((image, index) => ({...image, index}))
+  return {format: 'docker-archive', images: all, v1: new Map(), warnings}
+}
+
+/** Docker 25.0.0-rc wrote manifests without layers, which contradict their configs: `manifest.json` is whole. @see moby#47065 */
+async function readIndexOfHybrid(archive: Archive, limits: Limits) {
+  try {
+    return await readOciLayout(archive, limits)
+  } catch (error) {
+    if (!(error instanceof ImgtoolError) || error.code !== 'DOCUMENT_INVALID') throw error
+    return {images: [], warnings: [`The OCI index was left aside: ${error.message}`]}
+  }
+}
+
+/** One name must not mean two images, and two descriptions of one archive must have something in common. */
+function requireAgreement(docker: readonly Image[], indexed: readonly Image[]): void {
+  const byName = new Map(docker.flatMap((image) => image.names.map((name) => [name, image.imageID] as const)))
+  const platforms = new Set(indexed.map((image) => JSON.stringify(image.platform)))
+  for (const image of indexed) {
+    for (const name of image.names) {
+      const other = byName.get(name)
+      if (other !== undefined && other !== image.imageID && platforms.size === 1)
+        throw contradiction(`"${printableText(name)}"`)
+    }
+  }
+  const known = new Set(docker.map((image) => image.imageID))
+  if (docker.length > 0 && indexed.length > 0 && !indexed.some((image) => known.has(image.imageID))) {
+    throw contradiction('the images')
+  }
+}
+
+function contradiction(what: string): ImgtoolError {
+  return new ImgtoolError(
+    'DOCUMENT_INVALID',
+    `Cannot read the archive: "${dockerManifestName}" and "${indexName}" contradict each other about ${what}`,
+  )
+}
+
+function withManifest(image: Image, indexed: Image | undefined): Image {
+  if (indexed?.manifestDigest === undefined) return image
+  return {
+    ...image,
+    manifestDigest: indexed.manifestDigest,
+    aliases: [...new Set([...indexed.names, ...indexed.aliases])],
+  }
+}
+
+function unknownFormat(archive: Archive): ImgtoolError {
+  const names = [...archive.members.keys()]
+  const first = (pattern: RegExp) => names.some((name) => pattern.test(name))
+  if (names.length === 0) return notAnImage('is empty')
+  if (archive.members.has(layoutName)) return notAnImage(`is an OCI layout without "${indexName}"`)
+  if (names.some((name) => /(^|\/)\.wh\./.test(name))) {
+    return notAnImage(
+      'looks like a plain layer: it holds whiteouts',
+      'A layer alone has no config: give the whole archive',
+    )
+  }
+  if (archive.kind === 'tar' || first(/^(etc|usr|bin)(\/|$)/)) {
+    return notAnImage(
+      'looks like a root file system (docker export, buildx type=tar) or a plain layer',
+      `Make an image of it: docker import ${printableText(archive.label)}, or save the image with docker save`,
+    )
+  }
+  return notAnImage('holds none of manifest.json, index.json, repositories or v1 layers')
+}
+
+function notAnImage(looksLike: string, hint?: string): ImgtoolError {
+  return new ImgtoolError(
+    'FORMAT_UNKNOWN',
+    `Cannot find an image in the archive: it ${looksLike}`,
+    hint === undefined ? {} : {hint},
+  )
+}

@@ -1,0 +1,132 @@
+/**
+ * A layer's entries as changes to the layers below. Whiteouts are decoded here and nowhere else: what is behind this file
+ * knows three verbs, and the string `.wh.` ends here.
+ *
+ * @see OCI image-spec layer.md, "Whiteouts"; aufs(5) for the names that begin with `.wh..wh.`
+ */
+import {ImgtoolError} from '../errors.ts'
+import {type ByteString, printable} from '../text.ts'
+import type {Entry} from './tar/entry.ts'
+import type {EntrySink} from './tar/parser.ts'
+
+/** Takes the changes of one layer. Deletions hide what lower layers have, never what this layer adds, wherever they stand. */
+export interface ChangeSink {
+  /** Content follows by {@link data}, then {@link end}. */
+  add(entry: Entry): void
+  /** @param chunk is only valid until the call returns */
+  data(chunk: Buffer, position: number): void
+  end(): void
+  /** The path of the lower layers is gone, with all that is below. */
+  remove(path: ByteString): void
+  /** The lower layers' content of the directory is gone, the directory stays. */
+  opaque(path: ByteString): void
+  /** What this very layer added under the path was a means to an end, and goes. */
+  discard(path: ByteString): void
+}
+
+/** Something odd in a layer that harms nothing. */
+export interface Warning {
+  /** Stable; one message a code is shown. */
+  readonly code: string
+  /** One sentence. */
+  readonly message: string
+  readonly layer?: number
+  readonly entry?: ByteString
+}
+
+export type OnWarning = (warning: Warning) => void
+
+const prefix = '.wh.'
+const opaqueMark = '.wh..wh..opq'
+const metaPrefix = '.wh..wh.'
+/** aufs keeps files here that have several names; hard links of old layers lead here. */
+const pseudoLinks = '.wh..wh.plnk'
+
+/** Turns entries into changes. Call {@link finish} at the end of the layer. */
+export class ChangeDecoder implements EntrySink {
+  readonly #sink: ChangeSink
+  readonly #warn: OnWarning
+  /** Where the targets of aufs's pseudo links wait for their names. */
+  readonly #aside: ByteString
+  #usedAside = false
+  #adding = false
+
+  /** @param aside a path at the root that no layer has */
+  constructor(sink: ChangeSink, warn: OnWarning, aside: ByteString) {
+    this.#sink = sink
+    this.#warn = warn
+    this.#aside = aside
+  }
+
+  entry(entry: Entry): void {
+    const slash = entry.path.lastIndexOf('/')
+    const name = entry.path.slice(slash + 1)
+    this.#adding = false
+    if (isBelowPseudoLinks(entry.path)) return this.#addAside(entry)
+    if (slash !== -1 && hasReservedComponent(entry.path.slice(0, slash))) {
+      throw invalid(entry.path, 'lies below a whiteout')
+    }
+    if (!name.startsWith(prefix)) return this.#add(entry)
+    const directory = slash === -1 ? '' : entry.path.slice(0, slash)
+    if (name === opaqueMark) this.#sink.opaque(directory)
+    else if (name.startsWith(metaPrefix)) this.#ignore(entry.path)
+    else this.#sink.remove(join(directory, targetOf(entry.path, name)))
+  }
+
+  data(chunk: Buffer, position: number): void {
+    if (this.#adding) this.#sink.data(chunk, position)
+  }
+
+  end(): void {
+    if (this.#adding) this.#sink.end()
+  }
+
+  /** Ends the layer. */
+  finish(): void {
+    if (this.#usedAside) this.#sink.discard(this.#aside)
+  }
+
+  #add(entry: Entry): void {
+    this.#adding = true
+    const link = entry.kind === 'hardlink' && isBelowPseudoLinks(entry.link)
+    this.#sink.add(link ? {...entry, link: this.#inAside(entry.link)} : entry)
+  }
+
+  #addAside(entry: Entry): void {
+    if (entry.kind !== 'file') return
+    this.#usedAside = true
+    this.#add({...entry, path: this.#inAside(entry.path)})
+  }
+
+  #inAside(path: ByteString): ByteString {
+    return this.#aside + path.slice(pseudoLinks.length)
+  }
+
+  #ignore(path: ByteString): void {
+    const known = ['.wh..wh.aufs', '.wh..wh.orph', pseudoLinks].includes(path)
+    if (!known) this.#warn({code: 'WHITEOUT_UNKNOWN', message: `Ignored "${printable(path)}", an unknown aufs name`, entry: path})
+  }
+}
+
+/** What a whiteout deletes. Names that mean a directory itself or its parent must not reach any system call. */
+function targetOf(path: ByteString, name: ByteString): ByteString {
+  const target = name.slice(prefix.length)
+  if (target === '' || target === '.' || target === '..') throw invalid(path, `would delete "${target}"`)
+  return target
+}
+
+function isBelowPseudoLinks(path: ByteString): boolean {
+  return path.startsWith(`${pseudoLinks}/`)
+}
+
+function hasReservedComponent(directory: ByteString): boolean {
+  return directory.startsWith(prefix) || directory.includes(`/${prefix}`)
+}
+
+function join(directory: ByteString, name: ByteString): ByteString {
+  return directory === '' ? name : `${directory}/${name}`
+}
+
+function invalid(path: ByteString, why: string): ImgtoolError {
+  return new ImgtoolError('WHITEOUT_INVALID', `The whiteout "${printable(path)}" ${why}`, {entry: path})
+}

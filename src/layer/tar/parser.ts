@@ -1,0 +1,194 @@
+/**
+ * Reads the tar of a layer from chunks of any size and hands entries on as they come, without a single promise: a layer has
+ * a million entries, and the system calls of whoever takes them are synchronous.
+ *
+ * The grammar is written down as generators that demand bytes; {@link TarParser} satisfies the demands from the chunks.
+ */
+import {ImgtoolError, isImgtoolError} from '../../errors.ts'
+import {checkLimit, type Limits} from '../../limits.ts'
+import type {ByteString} from '../../text.ts'
+import {decodeEntry, type Entry, type Extension} from './entry.ts'
+import {blockSize, decodeHeader, type Header, isZeroBlock} from './header.ts'
+import {parsePax} from './pax.ts'
+import {readSparseMap} from './sparse-map.ts'
+
+/** Takes the entries of a tar, in order: `entry`, then `data` as often as there is content, then `end`. */
+export interface EntrySink {
+  entry(entry: Entry): void
+  /**
+   * @param chunk is only valid until the call returns
+   * @param position in the file, bytes; between two calls of a sparse file may lie a hole
+   */
+  data(chunk: Buffer, position: number): void
+  end(): void
+}
+
+/** What the grammar wants next: bytes in one piece, bytes handed to the sink as they come, or bytes to pass over. */
+export type Demand =
+  | {readonly kind: 'take'; readonly size: number; readonly optional?: boolean}
+  | {readonly kind: 'data'; readonly size: number; readonly position: number}
+  | {readonly kind: 'skip'; readonly size: number}
+
+/** A part of the grammar: yields demands, gets the bytes of a `take`; undefined where an optional one met the end. */
+export type Grammar<Result> = Generator<Demand, Result, Buffer | undefined>
+
+/** Parses one tar. Feed it with `write`, close it with `finish`. */
+export class TarParser {
+  readonly #sink: EntrySink
+  readonly #grammar: Grammar<void>
+  readonly #place: {entry: ByteString} = {entry: ''}
+  #demand: Demand | undefined
+  /** Bytes of the demand that are satisfied. */
+  #done = 0
+  /** Pieces of a `take` that began in an earlier chunk. */
+  #pieces: Buffer[] = []
+
+  /** @param onEntry is called once an entry, before it is handed on; it may throw */
+  constructor(sink: EntrySink, limits: Limits, onEntry: () => void = () => {}) {
+    this.#sink = sink
+    this.#grammar = readTar(sink, limits, onEntry, this.#place)
+    this.#advance(undefined)
+  }
+
+  /**
+   * Takes the next bytes. What follows the end of the tar is ignored.
+   *
+   * @throws {ImgtoolError} TAR_INVALID and its siblings, with the entry's name; and what the sink throws
+   */
+  write(chunk: Buffer): void {
+    try {
+      for (let at = 0; at < chunk.length && this.#demand !== undefined; ) at += this.#satisfy(this.#demand, chunk, at)
+    } catch (error) {
+      throw this.#locate(error)
+    }
+  }
+
+  /**
+   * Ends the tar. It may lack the zero blocks of its end, but not end within an entry.
+   *
+   * @throws {ImgtoolError} TAR_TRUNCATED
+   */
+  finish(): void {
+    if (this.#demand === undefined || (this.#demand.kind === 'take' && this.#demand.optional && this.#done === 0))
+      return
+    throw this.#locate(new ImgtoolError('TAR_TRUNCATED', 'The tar ends in the middle of an entry'))
+  }
+
+  /** @returns how many bytes of the chunk it used */
+  #satisfy(demand: Demand, chunk: Buffer, at: number): number {
+    const used = Math.min(demand.size - this.#done, chunk.length - at)
+    const bytes = chunk.subarray(at, at + used)
+    if (demand.kind === 'data') this.#sink.data(bytes, demand.position + this.#done)
+    this.#done += used
+    if (this.#done < demand.size) {
+      // The chunk is the caller's, who may reuse its memory.
+      if (demand.kind === 'take') this.#pieces.push(Buffer.from(bytes))
+    } else if (this.#pieces.length > 0) {
+      this.#advance(Buffer.concat([...this.#pieces, bytes]))
+    } else this.#advance(bytes)
+    return used
+  }
+
+  /** Runs the grammar to its next demand that wants any bytes. */
+  #advance(bytes: Buffer | undefined): void {
+    this.#pieces = []
+    this.#done = 0
+    let step = this.#grammar.next(bytes)
+    while (!step.done && step.value.size === 0) step = this.#grammar.next(empty)
+    this.#demand = step.done ? undefined : step.value
+  }
+
+  #locate(error: unknown): unknown {
+    return isImgtoolError(error) && this.#place.entry !== '' ? error.within({entry: this.#place.entry}) : error
+  }
+}
+
+const empty = Buffer.alloc(0)
+const headerBlock: Demand = {kind: 'take', size: blockSize}
+const headerBlockOrEnd: Demand = {kind: 'take', size: blockSize, optional: true}
+
+function* readTar(sink: EntrySink, limits: Limits, onEntry: () => void, place: {entry: ByteString}): Grammar<void> {
+  for (;;) {
+    place.entry = ''
+    const block = yield headerBlockOrEnd
+    if (block === undefined) return
+    if (isZeroBlock(block)) {
+      const next = yield headerBlockOrEnd
+      if (next === undefined || isZeroBlock(next)) return
+      // Some readers stop here and others go on: they would see two trees.
+      throw new ImgtoolError('TAR_INVALID', 'The tar goes on behind a single zero block')
+    }
+    const head = yield* readHeaders(block, limits, place)
+    if (head === undefined) continue
+    onEntry()
+    yield* readEntry(head, sink, limits)
+  }
+}
+
+interface Head {
+  readonly header: Header
+  /** Lies in the caller's chunk: valid until the next demand. */
+  readonly block: Buffer
+  readonly extension: Extension
+}
+
+/** A header with the extension headers before it; undefined for a volume label, which is no entry. */
+function* readHeaders(first: Buffer, limits: Limits, place: {entry: ByteString}): Grammar<Head | undefined> {
+  let extension: Extension = {}
+  for (let block = first; ; block = (yield headerBlock)!) {
+    const header = decodeHeader(block)
+    place.entry = extension.longName ?? header.name
+    if (header.type === 'V') {
+      yield skip(header.size)
+      yield skipPadding(header.size)
+      return undefined
+    }
+    if (!'xgLK'.includes(header.type)) return {header, block, extension}
+    if (header.size < 0) throw new ImgtoolError('TAR_INVALID', 'The size of an extension header is negative')
+    checkLimit(limits, 'extensionHeader', header.size, 'bytes of an extension header')
+    const body = (yield {kind: 'take', size: header.size})!
+    extension = extend(extension, header.type, body)
+    yield skipPadding(header.size)
+  }
+}
+
+/** Adds an extension header; two that speak of the same thing are read differently by every reader, and refused. */
+function extend(extension: Extension, type: string, body: Buffer): Extension {
+  // The records of global headers are ignored, as docker does: they come from `git archive` and name no entry.
+  if (type === 'g') return extension
+  const repeated =
+    (type === 'x' && (extension.pax ?? extension.longName ?? extension.longLink) !== undefined) ||
+    (type === 'L' && (extension.pax ?? extension.longName) !== undefined) ||
+    (type === 'K' && (extension.pax ?? extension.longLink) !== undefined)
+  if (repeated) throw new ImgtoolError('TAR_INVALID', 'An entry has two extension headers that compete')
+  if (type === 'x') return {...extension, pax: parsePax(body)}
+  const nul = body.indexOf(0)
+  const name = body.toString('latin1', 0, nul === -1 ? body.length : nul)
+  return type === 'L' ? {...extension, longName: name} : {...extension, longLink: name}
+}
+
+function* readEntry({header, block, extension}: Head, sink: EntrySink, limits: Limits): Grammar<void> {
+  const {entry, stored, records} = decodeEntry(header, extension, limits)
+  const sparse = yield* readSparseMap(
+    {isOldGnu: header.type === 'S', block, stored, records, ordered: extension.pax ?? []},
+    limits,
+  )
+  if (sparse === undefined) {
+    sink.entry(entry)
+    yield {kind: 'data', size: stored, position: 0}
+  } else {
+    sink.entry({...entry, size: sparse.size, pieces: sparse.pieces})
+    for (const {offset, length} of sparse.pieces) yield {kind: 'data', size: length, position: offset}
+  }
+  sink.end()
+  yield skipPadding(stored)
+}
+
+function skip(size: number): Demand {
+  return {kind: 'skip', size}
+}
+
+function skipPadding(size: number): Demand {
+  const over = size % blockSize
+  return skip(over === 0 ? 0 : blockSize - over)
+}

@@ -1,0 +1,179 @@
+/** From what the user typed to the images of an archive. */
+import type {Archive} from './archive/archive.ts'
+import {openArchive} from './archive/open.ts'
+import {ImgtoolError} from './errors.ts'
+import type {Format, Image, ImageSet, Platform} from './image/model.ts'
+import {isNamed} from './image/names.ts'
+import {readImages} from './image/read-images.ts'
+import {defaultLimits, type Limits} from './limits.ts'
+import {formatReference, type Reference} from './reference.ts'
+import {printableText} from './text.ts'
+
+/** An open archive with its images. Whoever opened it closes it: `await using source = await openSource(…)`. */
+export interface Source extends AsyncDisposable {
+  readonly reference: Reference
+  readonly archive: Archive
+  readonly set: ImageSet
+}
+
+/** What a transport promises of the archive behind it. */
+const formatsOf: Record<Reference['transport'], readonly Format[]> = {
+  auto: ['docker-v1', 'docker-archive', 'oci'],
+  'docker-archive': ['docker-v1', 'docker-archive'],
+  oci: ['oci', 'docker-archive'],
+  'oci-archive': ['oci', 'docker-archive'],
+}
+
+/**
+ * Opens the archive of a reference and reads its documents; layers are not read.
+ *
+ * @throws {ImgtoolError} whatever opening and reading throw; FORMAT_UNKNOWN when the archive is not what the transport says
+ */
+export async function openSource(reference: Reference, options: {readonly limits?: Limits} = {}): Promise<Source> {
+  const limits = options.limits ?? defaultLimits
+  const archive = await openArchive(reference.path, limits)
+  try {
+    const set = await readImages(archive, limits)
+    requireTransport(reference, archive, set)
+    return {reference, archive, set, [Symbol.asyncDispose]: () => archive.close()}
+  } catch (error) {
+    await archive.close()
+    throw error
+  }
+}
+
+/**
+ * The one image that a reference means.
+ *
+ * @param options.platform where an archive holds one image for several platforms; by default the only one, else this machine's
+ * @throws {ImgtoolError} IMAGE_NOT_FOUND, and IMAGE_AMBIGUOUS with references to choose from in its hint
+ */
+export function selectImage(source: Source, options: {readonly platform?: Platform} = {}): Image {
+  const {reference, set} = source
+  const named = set.images.filter((image) => isWanted(image, reference))
+  if (named.length === 0) throw notFound(source, describeWish(reference))
+  const {platform} = options
+  const matching = platform === undefined ? named : named.filter((image) => matches(image.platform, platform))
+  if (matching.length === 0) throw notFound(source, `${describeWish(reference)} for ${formatPlatform(platform!)}`)
+  const choices = matching.length > 1 && platform === undefined ? preferHost(matching) : matching
+  if (choices.length === 1) return choices[0]!
+  throw ambiguous(source, choices)
+}
+
+/** `os/architecture[/variant]`. */
+export function formatPlatform(platform: Platform): string {
+  return [platform.os, platform.architecture, platform.variant].filter((part) => part !== undefined).join('/')
+}
+
+/**
+ * Parses what {@link formatPlatform} prints.
+ *
+ * @throws {ImgtoolError} REFERENCE_INVALID
+ */
+export function parsePlatform(text: string): Platform {
+  const [os, architecture, variant, ...rest] = text.split('/')
+  if (!os || !architecture || variant === '' || rest.length > 0) {
+    throw new ImgtoolError(
+      'REFERENCE_INVALID',
+      `Cannot read platform "${printableText(text)}": expected os/architecture[/variant], such as linux/arm64`,
+    )
+  }
+  return {os, architecture, ...(variant === undefined ? {} : {variant})}
+}
+
+/**
+ * Refuses an image whose archive is partial before anything is done with it.
+ *
+ * @throws {ImgtoolError} PARENT_MISSING or BLOB_MISSING
+ */
+export function requireWhole(source: Source, image: Image): void {
+  if (image.broken !== undefined) throw image.broken.within({archive: source.archive.label})
+}
+
+function requireTransport(reference: Reference, archive: Archive, set: ImageSet): void {
+  const isDirectory = archive.kind === 'directory'
+  const fits =
+    formatsOf[reference.transport].includes(set.format) &&
+    (reference.transport !== 'oci' || isDirectory) &&
+    (reference.transport !== 'oci-archive' || !isDirectory) &&
+    (!reference.transport.startsWith('oci') || archive.members.has('index.json'))
+  if (fits) return
+  throw new ImgtoolError(
+    'FORMAT_UNKNOWN',
+    `Cannot read "${printableText(archive.label)}" as ${reference.transport}: it is a ${archive.kind} of format ${set.format}`,
+    {archive: archive.label, hint: 'Give the path alone, and the format is found by looking'},
+  )
+}
+
+function isWanted(image: Image, reference: Reference): boolean {
+  if (reference.index !== undefined) return image.index === reference.index
+  return reference.name === undefined || isNamed(image, reference.name)
+}
+
+/** A platform without a variant means any variant. */
+function matches(actual: Platform, wanted: Platform): boolean {
+  return (
+    actual.os === wanted.os &&
+    actual.architecture === wanted.architecture &&
+    (wanted.variant === undefined || actual.variant === wanted.variant)
+  )
+}
+
+/** Go's names of this machine's processors, where they differ from Node's. */
+const goArchitectures: Partial<Record<string, string>> = {
+  x64: 'amd64',
+  ia32: '386',
+  ppc64: 'ppc64le',
+  loong64: 'loong64',
+}
+
+/** The image for this machine, where the choices are one image for several platforms. */
+function preferHost(images: readonly Image[]): readonly Image[] {
+  const platforms = new Set(images.map((image) => formatPlatform(image.platform)))
+  if (platforms.size !== images.length) return images
+  const host = {os: 'linux', architecture: goArchitectures[process.arch] ?? process.arch}
+  const own = images.filter((image) => matches(image.platform, host))
+  const sameNames = images.every((image) => image.names.join() === images[0]!.names.join())
+  return own.length > 0 && sameNames ? own : images
+}
+
+function describeWish(reference: Reference): string {
+  if (reference.index !== undefined) return `image @${reference.index}`
+  return reference.name === undefined ? 'an image' : `image "${printableText(reference.name)}"`
+}
+
+function notFound(source: Source, what: string): ImgtoolError {
+  const {archive} = source
+  return new ImgtoolError('IMAGE_NOT_FOUND', `Cannot find ${what} in "${printableText(archive.label)}"`, {
+    archive: archive.label,
+    hint: `It holds ${listChoices(source, source.set.images)}`,
+  })
+}
+
+function ambiguous(source: Source, choices: readonly Image[]): ImgtoolError {
+  const {archive} = source
+  return new ImgtoolError(
+    'IMAGE_AMBIGUOUS',
+    `Cannot choose among ${choices.length} images of "${printableText(archive.label)}"`,
+    {
+      archive: archive.label,
+      hint: `Name one: ${listChoices(source, choices)}`,
+    },
+  )
+}
+
+/** References that can be copied, on one line; many are cut. */
+const shownChoices = 12
+
+function listChoices(source: Source, images: readonly Image[]): string {
+  const references = images.map((image) => {
+    const [name] = image.names
+    const unique = name !== undefined && images.filter((other) => other.names.includes(name)).length === 1
+    const {transport, path} = source.reference
+    const reference = unique ? {transport, path, name} : {transport, path, index: image.index}
+    const platform = unique ? '' : ` (${[name, formatPlatform(image.platform)].filter(Boolean).join(', ')})`
+    return printableText(formatReference(reference) + platform)
+  })
+  const more = references.length - shownChoices
+  return references.slice(0, shownChoices).join(', ') + (more > 0 ? `, and ${more} more` : '')
+}
