@@ -1,0 +1,100 @@
+# The steps of .ci/run. Each suite adds to $passed and $failed, and sets $verdict when the run as a whole has failed.
+
+# step NAME COMMAND...: a heading with the time so far, then the command
+step() {
+  echo "=== $1 (at ${SECONDS} s)"
+  shift
+  "$@"
+}
+
+# check NAME COMMAND...: a step that counts as one test; what comes after it runs all the same
+check() {
+  if step "$@"; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    verdict=1
+  fi
+}
+
+install_tools() {
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -q
+  apt-get install -q -y --no-install-recommends attr buildah busybox-static docker.io e2fsprogs jq libcap2-bin mount podman python3 \
+    skopeo strace umoci util-linux xz-utils zstd
+}
+
+run_tests() {
+  local skips=allowed
+  # Only there is what the shared archives are needed for; without it those tests skip, and say so.
+  if [ -d "$shared" ]; then skips=refused; fi
+  run_suite "$skips" npm test -- --tap
+}
+
+run_interop_tests() {
+  mkdir -p "$work/tmp"
+  IMGTOOL_INTEROP=1 TMPDIR=$work/tmp run_suite refused npm run test:interop -- --tap
+}
+
+# run_suite allowed|refused COMMAND...: a suite that prints TAP; says whether it may skip tests
+run_suite() {
+  local skips=$1 tap=$work/suite.tap status=0 good bad skipped
+  shift
+  "$@" | tee "$tap" || status=$?
+  good=$(grep -E '^ok ' "$tap" | grep -vcE '# SKIP$' || true)
+  bad=$(grep -E '^not ok ' "$tap" | grep -vcE '# TODO$' || true)
+  skipped=$(grep -cE '^(not )?ok .* # (SKIP|TODO)$' "$tap" || true)
+  # What fails outside of any test, such as a wrong type, has no line of its own; and a suite without tests shows nothing.
+  if [ "$bad" -eq 0 ] && { [ "$status" -ne 0 ] || [ "$good" -eq 0 ]; }; then bad=1; fi
+  if [ "$skips" = refused ] && [ "$skipped" -gt 0 ]; then
+    echo 'skipped, though nothing may be skipped here:'
+    grep -E ' # (SKIP|TODO)$' "$tap"
+    bad=$((bad + skipped))
+  fi
+  passed=$((passed + good))
+  failed=$((failed + bad))
+  if [ "$bad" -gt 0 ]; then verdict=1; fi
+}
+
+# The archives run on a small file system of their own: some declare sizes of exabytes.
+run_hostile_archives() {
+  local report=$work/hostile.json node
+  # The project's own Node: the one in PATH may be too old, and would only start it.
+  node=$(npx --no -- node -p process.execPath)
+  mkdir -p "$scratch" "$work/cases"
+  truncate -s 1G "$work/scratch.ext4"
+  mkfs.ext4 -q -F "$work/scratch.ext4"
+  mount -o loop "$work/scratch.ext4" "$scratch"
+  tar --zstd -C "$work/cases" -xf "$shared/hostile/cases.tar.zst"
+  mkdir "$scratch/tmp"
+  # Its own status only says that something failed: the report decides.
+  TMPDIR=$scratch/tmp PYTHONDONTWRITEBYTECODE=1 python3 "$shared/hostile/run.py" --cases "$work/cases" --json "$report" -- \
+    "$node" "$checkout/bin/run.js" unpack '{archive}' '{target}' || true
+  count_hostile_outcomes "$report"
+}
+
+# No archive may escape, leak, hang or crash, and at least 90 in 100 must end as their case allows.
+count_hostile_outcomes() {
+  local good bad worst
+  good=$(jq '[.[] | select(.why == null)] | length' "$1")
+  bad=$(jq '[.[] | select(.why != null)] | length' "$1")
+  worst=$(jq '[.[] | select(.outcome | IN("ESCAPE", "LEAK", "hang", "crash"))] | length' "$1")
+  echo "hostile archives: $good as allowed, $bad not, of these $worst escaped, leaked, hung or crashed"
+  passed=$((passed + good))
+  failed=$((failed + bad))
+  if [ "$good" -eq 0 ] || [ "$worst" -gt 0 ] || [ $((good * 100)) -lt $(((good + bad) * 90)) ]; then verdict=1; fi
+}
+
+# Stops what a killed test left running, and takes away everything this run has mounted and written.
+clean_up() {
+  set +e
+  local pid_file pid
+  for pid_file in "$work"/tmp/*/dockerd/dockerd.pid; do
+    [ -e "$pid_file" ] || continue
+    pid=$(cat "$pid_file")
+    if grep -qsF "$work" "/proc/$pid/cmdline"; then kill "$pid" && timeout 20 tail --pid="$pid" -f /dev/null; fi
+  done
+  awk -v dir="$work/" 'index($2, dir) == 1 {print $2}' /proc/mounts | sort -r | xargs -r umount -l
+  losetup --list --noheadings --output NAME --associated "$work/scratch.ext4" 2>/dev/null | xargs -r losetup --detach
+  rm -rf --one-file-system "$work"
+}
