@@ -49,15 +49,25 @@ export async function openSource(reference: Reference, options: {readonly limits
  * @throws {ImgtoolError} IMAGE_NOT_FOUND, and IMAGE_AMBIGUOUS with references to choose from in its hint
  */
 export function selectImage(source: Source, options: {readonly platform?: Platform} = {}): Image {
+  const matching = selectImages(source, options)
+  const choices = matching.length > 1 && options.platform === undefined ? preferHost(matching) : matching
+  if (choices.length === 1) return choices[0]!
+  throw ambiguous(source, choices)
+}
+
+/**
+ * All images that a reference means, at least one; every image of the archive where the reference names none.
+ *
+ * @throws {ImgtoolError} IMAGE_NOT_FOUND
+ */
+export function selectImages(source: Source, options: {readonly platform?: Platform} = {}): readonly Image[] {
   const {reference, set} = source
   const named = set.images.filter((image) => isWanted(image, reference))
   if (named.length === 0) throw notFound(source, describeWish(reference))
   const {platform} = options
   const matching = platform === undefined ? named : named.filter((image) => matches(image.platform, platform))
   if (matching.length === 0) throw notFound(source, `${describeWish(reference)} for ${formatPlatform(platform!)}`)
-  const choices = matching.length > 1 && platform === undefined ? preferHost(matching) : matching
-  if (choices.length === 1) return choices[0]!
-  throw ambiguous(source, choices)
+  return matching
 }
 
 /** `os/architecture[/variant]`. */

@@ -6,8 +6,8 @@
  */
 import {type Digest, sha256} from '../digest.ts'
 import {ImgtoolError} from '../errors.ts'
-import {chainIDs} from './chain.ts'
 import type {HistoryEntry, Image, ImageSet, Layer, V1Node} from './model.ts'
+import {type Step, stepsOf} from './steps.ts'
 
 /** A layer, or a step of a build that made none. */
 export interface ForestNode {
@@ -124,30 +124,13 @@ function addImage(forest: Forest, image: Image, archive: string): void {
   let last: Draft | undefined
   let sequence = sha256('')
   for (const step of stepsOf(image)) {
-    sequence = sha256(JSON.stringify([sequence, step.diffID ?? '', step.history ?? '']))
+    sequence = sha256(JSON.stringify([sequence, step.layer?.diffID ?? '', step.history ?? '']))
     const known = forest.nodes.get(forest.stepIDs.get(sequence) ?? '')
     last = known ?? addStep(forest, step, {sequence, archive, parent: last?.id})
   }
   last ??= addStep(forest, {}, {sequence: image.imageID ?? sha256(image.config), archive, parent: undefined})
   for (const name of image.names) last.tags.add(name)
   if (image.imageID !== undefined) last.images.add(image.imageID)
-}
-
-interface Step {
-  readonly history?: HistoryEntry
-  readonly layer?: Layer
-  readonly diffID?: Digest
-  readonly chainID?: Digest
-}
-
-/** Steps with their layers, oldest first. A history that does not fit its layers is left out. */
-function stepsOf(image: Image): Step[] {
-  const diffIDs = image.layers.map((layer) => layer.diffID ?? layer.digest ?? sha256(layer.blob.name))
-  const chain = chainIDs(diffIDs)
-  const layers = image.layers.map((layer, n): Step => ({layer, diffID: diffIDs[n]!, chainID: chain[n]!}))
-  if (image.history.filter((entry) => !entry.emptyLayer).length !== layers.length) return layers
-  const remaining = layers.values()
-  return image.history.map((history) => (history.emptyLayer ? {history} : {history, ...remaining.next().value}))
 }
 
 function addStep(

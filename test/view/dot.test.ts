@@ -1,0 +1,35 @@
+import test from 'ava'
+import type {SizedNode} from '../../src/image/parents.ts'
+import {formatDot} from '../../src/view/dot.ts'
+
+const root: SizedNode = {
+  id: 'a'.repeat(64),
+  empty: false,
+  tags: [],
+  images: [],
+  archive: 'app.tar',
+  size: 0,
+  virtualSize: 0,
+  sizeExact: true,
+}
+const child: SizedNode = {...root, id: 'b'.repeat(64), parent: root.id, tags: ['ubuntu:14.04', 'ubuntu:trusty']}
+
+test('the graph is the one that docker wrote', (t) => {
+  t.deepEqual(formatDot([root, child]), [
+    'digraph docker {',
+    ' base -> "aaaaaaaaaaaa" [style=invis]',
+    ' "aaaaaaaaaaaa" -> "bbbbbbbbbbbb"',
+    ' "bbbbbbbbbbbb" [label="bbbbbbbbbbbb\\nubuntu:14.04\\nubuntu:trusty",shape=box,fillcolor="paleturquoise",style="filled,rounded"];',
+    ' base [style=invisible]',
+    '}',
+  ])
+})
+
+test('ids can be whole', (t) => {
+  t.true(formatDot([root], {full: true}).includes(` base -> "${root.id}" [style=invis]`))
+})
+
+test('a name cannot end its string', (t) => {
+  const [, , , label] = formatDot([root, {...child, tags: ['a"];x\\']}])
+  t.true(label?.includes('a\\"];x\\\\",shape'))
+})
