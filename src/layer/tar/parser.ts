@@ -74,6 +74,21 @@ export class TarParser {
     throw this.#locate(new ImgtoolError('TAR_TRUNCATED', 'The tar ends in the middle of an entry'))
   }
 
+  /** Bytes that may be passed over unread: content that the sink does not need. */
+  get skippable(): number {
+    return this.#demand === undefined || this.#demand.kind === 'take' ? 0 : this.#demand.size - this.#done
+  }
+
+  /** The tar has ended; what follows does not matter. */
+  get hasEnded(): boolean {
+    return this.#demand === undefined
+  }
+
+  /** Passes over all that is {@link skippable}, as if it had been written, without the sink's `data`. */
+  skip(): void {
+    if (this.skippable > 0) this.#advance(empty)
+  }
+
   /** @returns how many bytes of the chunk it used */
   #satisfy(demand: Demand, chunk: Buffer, at: number): number {
     const used = Math.min(demand.size - this.#done, chunk.length - at)

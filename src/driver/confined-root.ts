@@ -1,0 +1,241 @@
+/**
+ * A directory that nothing leaves: every path of an archive is walked to a descriptor inside it, and what is done then is
+ * done relative to that descriptor. Symlinks lead where they would after a chroot: `..` stops at the root, `/` begins there.
+ *
+ * The kernel takes the whole path at once where it can (openat2 without symlinks); our own walk, one component and one
+ * descriptor at a time, does the rest. Neither builds a path that another process could bend.
+ */
+import {ImgtoolError} from '../errors.ts'
+import {
+  check,
+  close,
+  ENOENT,
+  ENOTDIR,
+  makeDirectoryAt,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_PATH,
+  openAt,
+  openDirectoryBeneath,
+  readLinkAt,
+} from '../os/libc.ts'
+import {type ByteString, printable} from '../text.ts'
+
+/** A directory inside the root. */
+export interface Place {
+  /** O_PATH descriptor, open until a few dozen other places were entered or the directory is {@link ConfinedRoot.forget | forgotten}. */
+  readonly descriptor: number
+  /** Where it is after all symlinks, components joined by `/`; empty for the root. */
+  readonly path: ByteString
+}
+
+/** Called for a directory that is made because an entry below it needs it, right after. */
+export type OnImplied = (parent: Place, name: ByteString, place: Place) => void
+
+/** Descriptors kept open: entries come in runs of one directory, and a run must work with 64 descriptors in all. */
+const maximumOpen = 32
+/** As Linux itself. @see path_resolution(7) */
+const maximumExpansions = 40
+/** Components that one walk may take, against targets that go up and down for ever. */
+const maximumSteps = 16_384
+/** PATH_MAX less its NUL; longer paths are walked. */
+const maximumPath = 4095
+
+const O_PLACE = O_PATH | O_DIRECTORY | O_NOFOLLOW
+
+export class ConfinedRoot {
+  readonly root: Place
+  readonly #onImplied: OnImplied
+  /** By {@link Place.path}, least recently used first. */
+  readonly #open = new Map<ByteString, Place>()
+  /** Where paths that go through symlinks ended, until anything that could be one of them is removed. */
+  readonly #aliases = new Map<ByteString, ByteString>()
+
+  /** @param descriptor of the root, O_PATH or not; stays the caller's */
+  constructor(descriptor: number, onImplied: OnImplied) {
+    this.root = {descriptor, path: ''}
+    this.#onImplied = onImplied
+  }
+
+  /**
+   * The directory that a path leads to; what is missing on the way is made.
+   *
+   * @throws {ImgtoolError} ENTRY_INVALID when a file is in the way, LINK_INVALID for a loop
+   */
+  enter(path: ByteString): Place {
+    const place = this.#lookUp(path) ?? this.#walk(path, true)
+    if (place === undefined) throw new ImgtoolError('ENTRY_INVALID', `"${printable(path)}" goes through something that is no directory`)
+    return place
+  }
+
+  /** The directory that a path leads to; undefined where there is none. */
+  find(path: ByteString): Place | undefined {
+    return this.#lookUp(path) ?? this.#walk(path, false)
+  }
+
+  /** Takes over a descriptor of a directory that was just made or opened. */
+  remember(place: Place): void {
+    this.#open.set(place.path, place)
+    if (this.#open.size <= maximumOpen) return
+    const [oldest] = this.#open.values()
+    this.#open.delete(oldest!.path)
+    close(oldest!.descriptor)
+  }
+
+  /** Must be called whenever a name is removed: a directory there, and links that led through it, are known no more. */
+  forget(path: ByteString): void {
+    this.#aliases.clear()
+    for (const [known, place] of this.#open) {
+      if (known !== path && !known.startsWith(`${path}/`)) continue
+      this.#open.delete(known)
+      close(place.descriptor)
+    }
+  }
+
+  close(): void {
+    for (const place of this.#open.values()) close(place.descriptor)
+    this.#open.clear()
+  }
+
+  #lookUp(path: ByteString): Place | undefined {
+    if (path === '') return this.root
+    const known = this.#aliases.get(path) ?? path
+    const place = this.#open.get(known)
+    if (place !== undefined) {
+      this.#open.delete(known)
+      this.#open.set(known, place)
+      return place
+    }
+    if (known.length > maximumPath) return undefined
+    const descriptor = openDirectoryBeneath(this.root.descriptor, known)
+    if (descriptor < 0) return undefined
+    const opened = {descriptor, path: known}
+    this.remember(opened)
+    return opened
+  }
+
+  /** @returns undefined where a directory is missing and must not be made, or something else is in the way */
+  #walk(path: ByteString, make: boolean): Place | undefined {
+    const walk = new Walk(this.root.descriptor, path)
+    try {
+      for (let part = walk.next(); part !== undefined; part = walk.next()) {
+        const descriptor = openAt(walk.descriptor, part, O_PLACE)
+        if (descriptor >= 0) walk.descend(part, descriptor)
+        else if (descriptor === ENOENT && make) this.#make(walk, part)
+        else if (descriptor === ENOENT || (descriptor === ENOTDIR && !walk.follow(part))) return undefined
+        else if (descriptor !== ENOTDIR) check(descriptor, `open directory "${printable(part)}"`)
+      }
+      return this.#arrive(path, walk)
+    } finally {
+      walk.close()
+    }
+  }
+
+  #make(walk: Walk, name: ByteString): void {
+    const parent = {descriptor: walk.descriptor, path: walk.path}
+    check(makeDirectoryAt(parent.descriptor, name, 0o700), `make directory "${printable(name)}"`)
+    const descriptor = check(openAt(parent.descriptor, name, O_PLACE), `open directory "${printable(name)}"`)
+    this.#onImplied(parent, name, {descriptor, path: join(parent.path, name)})
+    walk.descend(name, descriptor)
+  }
+
+  #arrive(path: ByteString, walk: Walk): Place {
+    if (walk.path === '') return this.root
+    if (walk.path !== path) this.#aliases.set(path, walk.path)
+    const known = this.#open.get(walk.path)
+    if (known !== undefined) return known
+    const place = {descriptor: walk.release(), path: walk.path}
+    this.remember(place)
+    return place
+  }
+}
+
+/** Joins two paths; either may be empty. */
+export function join(directory: ByteString, name: ByteString): ByteString {
+  return directory === '' ? name : `${directory}/${name}`
+}
+
+/** The directory and the name of a path. */
+export function split(path: ByteString): {directory: ByteString; name: ByteString} {
+  const slash = path.lastIndexOf('/')
+  return {directory: slash === -1 ? '' : path.slice(0, slash), name: path.slice(slash + 1)}
+}
+
+/** One way through the tree: where it is, and the components still to go. */
+class Walk {
+  readonly #root: number
+  #descriptor: number
+  #names: ByteString[] = []
+  /** In reverse: the next one is the last. */
+  readonly #ahead: ByteString[]
+  #expansions = 0
+  #steps = 0
+
+  constructor(root: number, path: ByteString) {
+    this.#root = root
+    this.#descriptor = root
+    this.#ahead = path.split('/').reverse()
+  }
+
+  get descriptor(): number {
+    return this.#descriptor
+  }
+
+  get path(): ByteString {
+    return this.#names.join('/')
+  }
+
+  /** The next component that is a name; dots, which only symlinks bring, are dealt with here. */
+  next(): ByteString | undefined {
+    for (let part = this.#ahead.pop(); part !== undefined; part = this.#ahead.pop()) {
+      if (++this.#steps > maximumSteps) throw new ImgtoolError('LINK_INVALID', 'The symlinks of a path lead through too many directories')
+      if (part === '..') this.#ascend()
+      else if (part !== '' && part !== '.') return part
+    }
+    return undefined
+  }
+
+  descend(name: ByteString, descriptor: number): void {
+    this.#names.push(name)
+    this.#replace(descriptor)
+  }
+
+  /** Puts a symlink's target ahead. @returns false for what is no symlink */
+  follow(name: ByteString): boolean {
+    const target = readLinkAt(this.#descriptor, name)
+    if (typeof target === 'number') return false
+    if (++this.#expansions > maximumExpansions) throw new ImgtoolError('LINK_INVALID', `The symlink "${printable(name)}" leads through too many others`)
+    if (target.startsWith('/')) {
+      this.#names = []
+      this.#replace(this.#root)
+    }
+    this.#ahead.push(...target.split('/').reverse())
+    return true
+  }
+
+  /** Gives the descriptor away. */
+  release(): number {
+    const descriptor = this.#descriptor
+    this.#descriptor = this.#root
+    return descriptor
+  }
+
+  close(): void {
+    this.#replace(this.#root)
+  }
+
+  /** Goes down again from the root: `..` of a descriptor could lead out when another process moves the directory. */
+  #ascend(): void {
+    if (this.#names.pop() === undefined) return
+    this.#replace(this.#root)
+    for (const name of this.#names) {
+      this.#steps++
+      this.#replace(check(openAt(this.#descriptor, name, O_PLACE), `open directory "${printable(name)}"`))
+    }
+  }
+
+  #replace(descriptor: number): void {
+    if (this.#descriptor !== this.#root) close(this.#descriptor)
+    this.#descriptor = descriptor
+  }
+}

@@ -1,0 +1,268 @@
+/**
+ * The directory driver: one root file system in one directory, which appears complete or not at all. Everything is made
+ * beside the target under a name of its own, locked for as long as its run lives, and renamed once.
+ */
+import {execFileSync} from 'node:child_process'
+import {randomBytes} from 'node:crypto'
+import {readdirSync, realpathSync} from 'node:fs'
+import {basename, dirname, resolve} from 'node:path'
+import {ImgtoolError} from '../errors.ts'
+import type {OnWarning} from '../layer/change.ts'
+import * as os from '../os/libc.ts'
+import {fromText, printableText} from '../text.ts'
+import {InPlace} from './in-place.ts'
+import {type Privileges, readPrivileges} from './privileges.ts'
+import {removeTree} from './remove.ts'
+
+/** What is under the target's name before the run. */
+export type TargetState = 'absent' | 'empty' | 'occupied'
+
+const AT_FDCWD = -100
+const O_PLACE = os.O_PATH | os.O_DIRECTORY
+
+/**
+ * Looks at a target without touching it.
+ *
+ * @throws {ImgtoolError} TARGET_EXISTS when it is not empty and may not be merged into, TARGET_INVALID when it is no
+ *   directory, a symlink, or has no parent
+ */
+export function checkTarget(target: string, options: {readonly force: boolean}): TargetState {
+  const {parent, name, shown} = locate(target)
+  const directory = openParent(parent, shown)
+  try {
+    const state = readState(directory, name, shown)
+    if (state !== 'occupied' || options.force) return state
+    throw new ImgtoolError('TARGET_EXISTS', `Cannot unpack to "${shown}": it exists and is not empty`, {
+      hint: 'Give another directory, or --force to unpack over what is there',
+    })
+  } finally {
+    os.close(directory)
+  }
+}
+
+/** A directory under construction. Commit it or abort it; both leave nothing behind but the target. */
+export class DirectoryDriver {
+  readonly changes: InPlace
+  readonly privileges: Privileges
+  readonly #shown: string
+  readonly #name: string
+  /** The parent directory, and the staging directory in it with its lock. */
+  readonly #parent: number
+  #staging: {readonly name: string; readonly descriptor: number} | undefined
+  readonly #state: TargetState
+
+  /**
+   * Prepares the target and removes what killed runs left beside it.
+   *
+   * @throws {ImgtoolError} as {@link checkTarget}, PERMISSION_DENIED, NO_SPACE
+   */
+  constructor(target: string, options: {readonly force: boolean; readonly onWarning: OnWarning}) {
+    if (process.platform !== 'linux') {
+      throw new ImgtoolError('PLATFORM_UNSUPPORTED', `Cannot unpack on ${process.platform}: root file systems need Linux`)
+    }
+    this.#state = checkTarget(target, options)
+    const {parent, name, shown} = locate(target)
+    this.#shown = shown
+    this.#name = name
+    this.privileges = readPrivileges()
+    this.#parent = openParent(parent, shown)
+    try {
+      removeLeftovers(this.#parent, name)
+      this.#staging = makeStaging(this.#parent, name, shown, this.privileges)
+      if (this.#state === 'occupied') copyInto(resolve(parent, name), this.#staging.descriptor, shown)
+      this.changes = new InPlace(this.#staging.descriptor, this.privileges, options.onWarning)
+    } catch (error) {
+      this.#release()
+      throw error
+    }
+  }
+
+  /** Something lies below the first layer: the target's own content. */
+  get isMerge(): boolean {
+    return this.#state === 'occupied'
+  }
+
+  /**
+   * Makes the result visible under the target's name, at once.
+   *
+   * @param options.sync write it to the disk first, so that it also survives a loss of power
+   * @throws {ImgtoolError} TARGET_EXISTS when somebody else was faster; nothing is left behind
+   */
+  commit(options: {readonly sync: boolean}): void {
+    const staging = this.#staging!
+    this.changes.finish(this.isMerge)
+    this.changes.close()
+    if (options.sync) os.check(os.syncFileSystem(staging.descriptor), 'write to the disk')
+    const failed = this.#rename(fromText(staging.name), fromText(this.#name))
+    if (failed === os.EEXIST || failed === os.ENOTEMPTY || failed === os.ENOTDIR) {
+      throw new ImgtoolError('TARGET_EXISTS', `Cannot unpack to "${this.#shown}": it was made by somebody else meanwhile`)
+    }
+    if (failed === os.EBUSY) {
+      throw new ImgtoolError('TARGET_INVALID', `Cannot unpack to "${this.#shown}": it is a mount point`, {
+        hint: 'Give a directory inside it',
+      })
+    }
+    os.check(failed, `rename to "${this.#shown}"`)
+    // What was exchanged now has the staging name, and goes.
+    if (this.#state === 'occupied') removeTree(this.#parent, fromText(staging.name))
+    os.close(staging.descriptor)
+    this.#staging = undefined
+    this.#release()
+  }
+
+  /** Removes everything that was made. Does nothing after {@link commit}. */
+  abort(): void {
+    this.changes?.close()
+    this.#release()
+  }
+
+  #rename(staging: string, name: string): number {
+    switch (this.#state) {
+      case 'occupied':
+        return os.exchangeAt(this.#parent, staging, name)
+      case 'empty':
+        // rename(2) replaces an empty directory, and fails when it is not empty any more.
+        return os.renameAt(this.#parent, staging, this.#parent, name)
+      case 'absent': {
+        const failed = os.renameNoReplaceAt(this.#parent, staging, this.#parent, name)
+        // Some network file systems have no flags; there an empty directory made meanwhile is replaced.
+        return failed === os.EINVAL ? os.renameAt(this.#parent, staging, this.#parent, name) : failed
+      }
+    }
+  }
+
+  #release(): void {
+    const staging = this.#staging
+    this.#staging = undefined
+    if (staging !== undefined) {
+      removeTree(this.#parent, fromText(staging.name))
+      os.close(staging.descriptor)
+    }
+    if (this.#parentOpen) os.close(this.#parent)
+    this.#parentOpen = false
+  }
+
+  #parentOpen = true
+}
+
+function locate(target: string): {parent: string; name: string; shown: string} {
+  const shown = printableText(target)
+  if (target === '') throw new ImgtoolError('TARGET_INVALID', 'Cannot unpack to "": it is no path')
+  // Who writes `link/` or `link/.` means what the link leads to, as for every other tool.
+  const path = /\/\.?$/.test(target) || target === '.' ? followed(target) : resolve(target)
+  const name = basename(path)
+  if (name === '') throw new ImgtoolError('TARGET_INVALID', `Cannot unpack to "${shown}": it is the root of this system`)
+  return {parent: dirname(path), name, shown}
+}
+
+function followed(target: string): string {
+  try {
+    return realpathSync(target)
+  } catch {
+    return resolve(target)
+  }
+}
+
+function openParent(parent: string, shown: string): number {
+  const descriptor = os.openAt(AT_FDCWD, fromText(parent), O_PLACE)
+  if (descriptor === os.ENOENT || descriptor === os.ENOTDIR) {
+    throw new ImgtoolError('TARGET_INVALID', `Cannot unpack to "${shown}": its parent is not a directory that exists`, {
+      hint: `Make it first: mkdir -p '${printableText(parent)}'`,
+    })
+  }
+  return os.check(descriptor, `open the parent of "${shown}"`)
+}
+
+function readState(directory: number, name: string, shown: string): TargetState {
+  const status = os.statusAt(directory, fromText(name))
+  if (status === os.ENOENT) return 'absent'
+  if (typeof status === 'number') throw os.systemError(os.errnoName(status), `inspect "${shown}"`)
+  const type = status.mode & os.S_IFMT
+  if (type === os.S_IFLNK) {
+    throw new ImgtoolError('TARGET_INVALID', `Cannot unpack to "${shown}": it is a symlink`, {
+      hint: 'End it with a slash to mean the directory that it leads to',
+    })
+  }
+  if (type !== os.S_IFDIR) throw new ImgtoolError('TARGET_INVALID', `Cannot unpack to "${shown}": it is not a directory`)
+  const descriptor = os.check(os.openAt(directory, fromText(name), O_PLACE | os.O_NOFOLLOW), `open "${shown}"`)
+  try {
+    return readdirSync(os.descriptorPath(descriptor)).length === 0 ? 'empty' : 'occupied'
+  } catch (error) {
+    throw os.systemError((error as NodeJS.ErrnoException).code ?? 'EIO', `list "${shown}"`, error)
+  } finally {
+    os.close(descriptor)
+  }
+}
+
+const stagingMark = '.imgtool-'
+
+/** Longest name that leaves room for the mark and its digits within NAME_MAX. */
+const maximumStem = 200
+
+/** Makes a locked directory beside the target that nobody else can look into. */
+function makeStaging(parent: number, target: string, shown: string, privileges: Privileges): {name: string; descriptor: number} {
+  for (;;) {
+    const name = stagingStem(target) + randomBytes(6).toString('hex')
+    os.check(os.makeDirectoryAt(parent, fromText(name), 0o700), `make a directory beside "${shown}"`)
+    const descriptor = os.openAt(parent, fromText(name), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    // A run that cleans up may have taken it for a leftover in the moment before it was locked.
+    if (descriptor < 0) continue
+    if (os.lock(descriptor) === 0 && isSame(parent, name, descriptor)) {
+      dropInherited(descriptor, privileges, shown)
+      return {name, descriptor}
+    }
+    os.close(descriptor)
+  }
+}
+
+function stagingStem(target: string): string {
+  return Buffer.from(target).subarray(0, maximumStem).toString().replace(/�+$/, '') + stagingMark
+}
+
+function isSame(parent: number, name: string, descriptor: number): boolean {
+  const named = os.statusAt(parent, fromText(name))
+  const open = os.statusAt(descriptor, '')
+  return typeof named !== 'number' && typeof open !== 'number' && named.identity === open.identity
+}
+
+/** A parent with a set-group-id bit or a default ACL would give its group or its rules to every file of the image. */
+function dropInherited(descriptor: number, {uid, gid}: Privileges, shown: string): void {
+  const status = os.statusAt(descriptor, '')
+  if (typeof status !== 'number' && status.gid !== gid) os.check(os.changeOwner(descriptor, uid, gid), `own a directory beside "${shown}"`)
+  os.check(os.changeMode(descriptor, 0o700), `protect a directory beside "${shown}"`)
+  os.removeXattr(descriptor, 'system.posix_acl_default')
+  os.removeXattr(descriptor, 'system.posix_acl_access')
+}
+
+/** Removes the directories of runs for this target that were killed: those whose lock is free. */
+function removeLeftovers(parent: number, target: string): void {
+  const stem = stagingStem(target)
+  let names: string[]
+  try {
+    names = readdirSync(os.descriptorPath(parent))
+  } catch {
+    // A directory that can be written to but not listed: what is left there is not found.
+    return
+  }
+  for (const name of names) {
+    if (!name.startsWith(stem) || !/^[0-9a-f]{12}$/.test(name.slice(stem.length))) continue
+    const descriptor = os.openAt(parent, fromText(name), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    if (descriptor < 0) continue
+    if (os.lock(descriptor) === 0) removeTree(parent, fromText(name))
+    os.close(descriptor)
+  }
+}
+
+/** Copies what the target holds, so that merging, too, happens at once or not at all. coreutils know every file system. */
+function copyInto(source: string, staging: number, shown: string): void {
+  try {
+    execFileSync('cp', ['-a', '--reflink=auto', '--', `${source}/.`, `/proc/${process.pid}/fd/${staging}/`], {stdio: ['ignore', 'ignore', 'pipe']})
+  } catch (error) {
+    const [line = ''] = String((error as {stderr?: Buffer}).stderr ?? '').split('\n')
+    throw new ImgtoolError(
+      /No space|quota/i.test(line) ? 'NO_SPACE' : 'PERMISSION_DENIED',
+      `Cannot copy what "${shown}" holds before unpacking over it: ${printableText(line)}`,
+      {cause: error},
+    )
+  }
+}

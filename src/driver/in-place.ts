@@ -1,0 +1,303 @@
+/**
+ * Applies changes to one tree: additions replace what is there, deletions delete. This is what a driver does whose layers
+ * start as copies of their parents.
+ *
+ * @see OCI image-spec layer.md, "Applying Changesets"
+ */
+import {writeSync} from 'node:fs'
+import {ImgtoolError} from '../errors.ts'
+import type {ChangeSink, OnWarning} from '../layer/change.ts'
+import type {Entry} from '../layer/tar/entry.ts'
+import type {Time} from '../layer/tar/number.ts'
+import * as os from '../os/libc.ts'
+import {type ByteString, printable} from '../text.ts'
+import {ConfinedRoot, join, type Place, split} from './confined-root.ts'
+import {KeptPaths} from './kept-paths.ts'
+import {Metadata} from './metadata.ts'
+import type {Privileges} from './privileges.ts'
+import {listDirectory, removeTree} from './remove.ts'
+
+/** What a directory gets when all layers are applied. */
+interface DirectoryRecord {
+  readonly mode: number
+  readonly mtime: Time
+  /** The directory that was meant, should another have taken its name. */
+  readonly identity: string
+}
+
+interface OpenFile {
+  readonly descriptor: number
+  readonly entry: Entry
+}
+
+const O_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+const O_PLACE = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
+/** A directory that no layer describes. @see umoci and moby, which agree on it */
+const impliedMode = 0o755
+
+export class InPlace implements ChangeSink {
+  readonly #root: ConfinedRoot
+  readonly #metadata: Metadata
+  readonly #warn: OnWarning
+  readonly #directories = new Map<ByteString, DirectoryRecord>()
+  /** Undefined while nothing lies below, so that nothing can be hidden. */
+  #kept: KeptPaths | undefined
+  #open: OpenFile | undefined
+  #mtime: Time = {seconds: 0, nanoseconds: 0}
+
+  /** @param root descriptor of the tree's directory; stays the caller's */
+  constructor(root: number, privileges: Privileges, warn: OnWarning) {
+    this.#root = new ConfinedRoot(root, (parent, name, place) => this.#adoptImplied(parent, name, place))
+    this.#metadata = new Metadata(privileges, warn)
+    this.#warn = warn
+  }
+
+  /** @param hasLower something lies below this layer that it can hide */
+  startLayer(hasLower: boolean): void {
+    this.#kept = hasLower ? new KeptPaths() : undefined
+  }
+
+  add(entry: Entry): void {
+    this.#mtime = entry.mtime
+    if (entry.path === '') return this.#addRoot(entry)
+    const {directory, name} = split(entry.path)
+    const place = this.#root.enter(directory)
+    const path = join(place.path, name)
+    switch (entry.kind) {
+      case 'file':
+        this.#open = {entry, descriptor: this.#create(place, name, entry, () => os.openAt(place.descriptor, name, O_NEW, entry.mode & 0o777))}
+        break
+      case 'directory':
+        this.#addDirectory(place, name, entry)
+        break
+      case 'hardlink':
+        this.#addLink(directory, name, path, entry)
+        break
+      default:
+        this.#addSpecial(place, name, entry)
+    }
+    this.#kept?.add(path)
+  }
+
+  data(chunk: Buffer, position: number): void {
+    const {descriptor, entry} = this.#open!
+    try {
+      for (let done = 0; done < chunk.length; ) {
+        done += writeSync(descriptor, chunk, done, chunk.length - done, entry.pieces === undefined ? null : position + done)
+      }
+    } catch (error) {
+      throw os.systemError((error as NodeJS.ErrnoException).code ?? 'EIO', `write "${printable(entry.path)}"`, error)
+    }
+  }
+
+  end(): void {
+    if (this.#open === undefined) return
+    const {descriptor, entry} = this.#open
+    if (entry.pieces !== undefined) os.check(os.truncate(descriptor, entry.size), `write "${printable(entry.path)}"`)
+    this.#metadata.finishFile(descriptor, entry)
+    this.#closeFile()
+  }
+
+  remove(path: ByteString): void {
+    if (this.#kept === undefined) return
+    const {directory, name} = split(path)
+    const place = this.#root.find(directory)
+    if (place !== undefined) this.#hide(place, name)
+  }
+
+  opaque(path: ByteString): void {
+    if (this.#kept === undefined) return
+    const place = this.#root.find(path)
+    if (place !== undefined) this.#hideBelow(place.path)
+  }
+
+  discard(path: ByteString): void {
+    const {directory, name} = split(path)
+    const place = this.#root.find(directory)
+    if (place !== undefined) this.#clear(place, name)
+  }
+
+  /**
+   * Gives directories their modes and times, when nothing will touch them any more.
+   *
+   * @param keepRoot leave the root as it is when no layer describes it
+   */
+  finish(keepRoot: boolean): void {
+    if (!keepRoot && !this.#directories.has('')) this.#record(this.#root.root, impliedMode, this.#mtime)
+    // From the leaves up: a directory's mode may lock out everybody but root.
+    for (const path of [...this.#directories.keys()].sort().reverse()) {
+      // A path that is no directory any more, or another one, has nothing to get.
+      const place = this.#findDirectly(path)
+      if (place !== undefined) this.#finishDirectory(place, this.#directories.get(path)!)
+    }
+  }
+
+  /** Closes what is open, whatever happened. */
+  close(): void {
+    this.#closeFile()
+    this.#root.close()
+  }
+
+  #closeFile(): void {
+    if (this.#open !== undefined) os.close(this.#open.descriptor)
+    this.#open = undefined
+  }
+
+  #addRoot(entry: Entry): void {
+    if (entry.kind !== 'directory') throw new ImgtoolError('ENTRY_INVALID', `The root would become a ${entry.kind}`)
+    this.#metadata.startDirectory(this.#root.root.descriptor, entry, true)
+    this.#record(this.#root.root, entry.mode, entry.mtime)
+  }
+
+  #addDirectory(parent: Place, name: ByteString, entry: Entry): void {
+    const made = os.makeDirectoryAt(parent.descriptor, name, 0o700)
+    const merged = made === os.EEXIST && this.#isDirectory(parent, name)
+    if (!merged && made < 0) this.#create(parent, name, entry, () => os.makeDirectoryAt(parent.descriptor, name, 0o700))
+    const place = this.#openDirectory(parent, name)
+    this.#metadata.startDirectory(place.descriptor, entry, merged)
+    this.#record(place, entry.mode, entry.mtime)
+    this.#root.remember(place)
+  }
+
+  #isDirectory(parent: Place, name: ByteString): boolean {
+    const status = os.statusAt(parent.descriptor, name)
+    return typeof status !== 'number' && (status.mode & os.S_IFMT) === os.S_IFDIR
+  }
+
+  /** A descriptor of a directory that may be open already. */
+  #openDirectory(parent: Place, name: ByteString): Place {
+    const path = join(parent.path, name)
+    this.#root.forget(path)
+    return {path, descriptor: os.check(os.openAt(parent.descriptor, name, O_PLACE), `open directory "${printable(path)}"`)}
+  }
+
+  #addSpecial(place: Place, name: ByteString, entry: Entry): void {
+    const {kind, mode, deviceMajor, deviceMinor} = entry
+    const isDevice = kind === 'character' || kind === 'block'
+    if (isDevice && !this.#metadata.canMakeDevices()) return this.#skipDevice(place, name, entry)
+    this.#create(place, name, entry, () =>
+      kind === 'symlink'
+        ? os.symlinkAt(entry.link, place.descriptor, name)
+        : os.makeNodeAt(place.descriptor, name, nodeTypes[kind]! | (mode & 0o777), deviceMajor, deviceMinor),
+    )
+    this.#metadata.finishSpecial(place.descriptor, name, entry)
+  }
+
+  #skipDevice(place: Place, name: ByteString, entry: Entry): void {
+    this.#clear(place, name)
+    this.#warn({code: 'DEVICE_SKIPPED', message: `The device "${printable(entry.path)}" was left out`, entry: entry.path})
+  }
+
+  #addLink(directory: ByteString, name: ByteString, path: ByteString, entry: Entry): void {
+    const link = () => {
+      const target = this.#findTarget(entry)
+      if (join(target.place.path, target.name) === path) throw linkError(entry, 'it is the link itself')
+      const place = this.#root.enter(directory)
+      return os.linkAt(target.place.descriptor, target.name, place.descriptor, name)
+    }
+    let failed = link()
+    if (failed === os.EEXIST) {
+      this.#clear(this.#root.enter(directory), name)
+      // What stood in the way may have been a directory with the target in it.
+      failed = link()
+    }
+    if (failed === os.ENOENT) throw linkError(entry, 'it is not there')
+    if (failed === os.EPERM) throw linkError(entry, 'it is a directory, or may not be linked to')
+    os.check(failed, `link "${printable(entry.path)}"`)
+  }
+
+  #findTarget(entry: Entry): {place: Place; name: ByteString} {
+    const {directory, name} = split(entry.link)
+    const place = this.#root.find(directory)
+    if (place === undefined || name === '') throw linkError(entry, 'it is not there')
+    return {place, name}
+  }
+
+  /** Makes something new under a name; what is there is removed first, never written through. */
+  #create(place: Place, name: ByteString, entry: Entry, make: () => number): number {
+    let result = make()
+    if (result === os.EEXIST) {
+      this.#clear(place, name)
+      result = make()
+    }
+    return os.check(result, `make "${printable(entry.path)}"`)
+  }
+
+  #clear(place: Place, name: ByteString): void {
+    this.#root.forget(join(place.path, name))
+    removeTree(place.descriptor, name)
+  }
+
+  /** Removes what lower layers have under a name, and leaves what this layer put there. */
+  #hide(place: Place, name: ByteString): void {
+    const path = join(place.path, name)
+    if (!this.#kept!.has(path)) return this.#clear(place, name)
+    if (!this.#isDirectory(place, name)) return
+    this.#hideBelow(path)
+    // The lower directory is gone with its attributes; the one that is left is there for what this layer has below it.
+    if (!this.#kept!.hasEntry(path)) this.#makeImplied(this.#openDirectory(this.#root.enter(split(path).directory), name), true)
+  }
+
+  #hideBelow(path: ByteString): void {
+    const left = [path]
+    for (let directory = left.pop(); directory !== undefined; directory = left.pop()) {
+      const place = this.#root.find(directory)
+      if (place === undefined) continue
+      for (const name of listDirectory(place.descriptor)) {
+        const below = join(directory, name)
+        if (!this.#kept!.has(below)) this.#clear(place, name)
+        else if (this.#isDirectory(place, name)) left.push(below)
+      }
+    }
+  }
+
+  #adoptImplied(_parent: Place, _name: ByteString, place: Place): void {
+    this.#describeImplied(place, false)
+  }
+
+  #makeImplied(place: Place, isMerged: boolean): void {
+    this.#describeImplied(place, isMerged)
+    this.#root.remember(place)
+  }
+
+  #describeImplied(place: Place, isMerged: boolean): void {
+    this.#metadata.startDirectory(place.descriptor, impliedEntry(place.path, this.#mtime), isMerged)
+    this.#record(place, impliedMode, this.#mtime)
+  }
+
+  #record(place: Place, mode: number, mtime: Time): void {
+    const status = os.statusAt(place.descriptor, '')
+    if (typeof status === 'number') throw os.systemError(os.errnoName(status), `inspect "${printable(place.path)}"`)
+    // Until the end nothing may keep us out, and a set-group-id bit would give its group to all that is made inside.
+    if ((status.mode & 0o7777) !== 0o700) os.check(os.changeModeOfPath(place.descriptor, 0o700), `set the mode of "${printable(place.path)}"`)
+    this.#directories.set(place.path, {mode, mtime, identity: status.identity})
+  }
+
+  #findDirectly(path: ByteString): Place | undefined {
+    const place = this.#root.find(path)
+    return place?.path === path ? place : undefined
+  }
+
+  #finishDirectory(place: Place, {mode, mtime, identity}: DirectoryRecord): void {
+    const status = os.statusAt(place.descriptor, '')
+    if (typeof status === 'number' || status.identity !== identity) return
+    const what = `"${printable(place.path)}"`
+    if ((status.mode & 0o7777) !== mode) os.check(os.changeModeOfPath(place.descriptor, mode), `set the mode of ${what}`)
+    os.check(os.changeTimeOfPath(place.descriptor, mtime.seconds, mtime.nanoseconds), `set the time of ${what}`)
+  }
+}
+
+const nodeTypes: Partial<Record<Entry['kind'], number>> = {character: os.S_IFCHR, block: os.S_IFBLK, fifo: os.S_IFIFO}
+
+function impliedEntry(path: ByteString, mtime: Time): Entry {
+  const zero = {uid: 0, gid: 0, size: 0, deviceMajor: 0, deviceMinor: 0}
+  return {path, kind: 'directory', mode: impliedMode, mtime, link: '', xattrs: new Map(), ...zero}
+}
+
+function linkError(entry: Entry, why: string): ImgtoolError {
+  return new ImgtoolError(
+    'LINK_INVALID',
+    `Cannot make the hard link "${printable(entry.path)}" to "${printable(entry.link)}": ${why}`,
+    {entry: entry.path},
+  )
+}

@@ -1,0 +1,122 @@
+/** Owners, modes, xattrs and times: in the order that keeps each from undoing another, and no call that changes nothing. */
+import type {OnWarning} from '../layer/change.ts'
+import type {Entry} from '../layer/tar/entry.ts'
+import {
+  changeMode,
+  changeModeOfPath,
+  changeOwner,
+  changeOwnerAt,
+  changeTime,
+  changeTimeAt,
+  check,
+  close,
+  EINVAL,
+  EOPNOTSUPP,
+  EPERM,
+  errnoName,
+  listXattrs,
+  O_NOFOLLOW,
+  O_PATH,
+  openAt,
+  removeXattr,
+  setXattr,
+  setXattrAt,
+} from '../os/libc.ts'
+import {type ByteString, printable} from '../text.ts'
+import type {Privileges} from './privileges.ts'
+import {capabilityName, checkCapability, judgeXattr} from './xattr-policy.ts'
+
+export class Metadata {
+  readonly #privileges: Privileges
+  readonly #warn: OnWarning
+  /** Bits that a file gets at its creation, whatever the umask. */
+  readonly #plainBits: number
+
+  constructor(privileges: Privileges, warn: OnWarning) {
+    this.#privileges = privileges
+    this.#warn = warn
+    this.#plainBits = 0o777 & ~privileges.umask
+  }
+
+  /** For an open file with its content written. @see chown(2): it clears special bits and capabilities, so it comes first */
+  finishFile(descriptor: number, entry: Entry): void {
+    this.#own(entry, () => changeOwner(descriptor, entry.uid, entry.gid))
+    if (this.#needsMode(entry)) this.#check(changeMode(descriptor, entry.mode), 'set the mode of', entry)
+    this.#setXattrs(entry, (name, value) => setXattr(descriptor, name, value))
+    this.#check(changeTime(descriptor, entry.mtime.seconds, entry.mtime.nanoseconds), 'set the time of', entry)
+  }
+
+  /** For a symlink, device or fifo that was just made. */
+  finishSpecial(directory: number, name: ByteString, entry: Entry): void {
+    this.#own(entry, () => changeOwnerAt(directory, name, entry.uid, entry.gid))
+    if (entry.kind !== 'symlink' && this.#needsMode(entry)) this.#changeModeAt(directory, name, entry)
+    this.#setXattrs(entry, (attribute, value) => setXattrAt(directory, name, attribute, value))
+    this.#check(changeTimeAt(directory, name, entry.mtime.seconds, entry.mtime.nanoseconds), 'set the time of', entry)
+  }
+
+  /** For a directory; its special bits and its time come when nothing will be put into it any more. */
+  startDirectory(descriptor: number, entry: Entry, isMerged: boolean): void {
+    if (isMerged) this.#clearXattrs(descriptor)
+    this.#own(entry, () => changeOwner(descriptor, entry.uid, entry.gid), isMerged)
+    this.#setXattrs(entry, (name, value) => setXattr(descriptor, name, value))
+  }
+
+  canMakeDevices(): boolean {
+    return this.#privileges.canMakeDevices
+  }
+
+  #needsMode(entry: Entry): boolean {
+    return (entry.mode & ~this.#plainBits) !== 0
+  }
+
+  /** @param always also when the owner is whoever makes new files here */
+  #own(entry: Entry, change: () => number, always = false): void {
+    const {uid, gid, canChangeOwner} = this.#privileges
+    if (!canChangeOwner || (!always && entry.uid === uid && entry.gid === gid)) return
+    const failed = change()
+    if (failed === EINVAL || failed === EPERM) {
+      // In a user namespace most ids do not exist.
+      this.#warn({code: 'OWNER_LOST', message: `The owner ${entry.uid}:${entry.gid} cannot be kept here`, entry: entry.path})
+    } else this.#check(failed, 'set the owner of', entry)
+  }
+
+  #changeModeAt(directory: number, name: ByteString, entry: Entry): void {
+    const descriptor = this.#check(openAt(directory, name, O_PATH | O_NOFOLLOW), 'open', entry)
+    try {
+      this.#check(changeModeOfPath(descriptor, entry.mode), 'set the mode of', entry)
+    } finally {
+      close(descriptor)
+    }
+  }
+
+  #setXattrs(entry: Entry, set: (name: ByteString, value: ByteString) => number): void {
+    for (const [name, value] of entry.xattrs) {
+      const verdict = judgeXattr(name)
+      if (verdict === 'warn') this.#lose(entry, name, 'it is not among those that belong to an image')
+      if (verdict !== 'keep') continue
+      if (name === capabilityName) checkCapability(value)
+      const failed = set(name, value)
+      if (failed === EPERM || failed === EOPNOTSUPP) this.#lose(entry, name, errnoName(failed))
+      else if (failed < 0) this.#check(failed, `set xattr "${printable(name).slice(0, 300)}" of`, entry)
+    }
+  }
+
+  #lose(entry: Entry, name: ByteString, why: string): void {
+    this.#warn({
+      code: 'XATTR_DROPPED',
+      message: `The xattr "${printable(name).slice(0, 100)}" of "${printable(entry.path)}" was left out: ${why}`,
+      entry: entry.path,
+    })
+  }
+
+  /** A directory of an upper layer replaces all attributes of the lower one. */
+  #clearXattrs(descriptor: number): void {
+    const names = listXattrs(descriptor)
+    if (typeof names === 'number') return
+    for (const name of names) if (judgeXattr(name) === 'keep') removeXattr(descriptor, name)
+  }
+
+  #check(result: number, action: string, entry: Entry): number {
+    return check(result, `${action} "${printable(entry.path)}"`)
+  }
+}

@@ -1,0 +1,52 @@
+/** What this process may do to files, found out before it begins, so that the user is told before and not after. */
+import {readFileSync} from 'node:fs'
+
+export interface Privileges {
+  readonly uid: number
+  readonly gid: number
+  /** Permission bits that the system strips from new files. */
+  readonly umask: number
+  /** May give files to others. */
+  readonly canChangeOwner: boolean
+  /** May make device nodes. */
+  readonly canMakeDevices: boolean
+  /** May set xattrs of `security.` and `trusted.`. */
+  readonly canSetSecurity: boolean
+}
+
+/** Bits of a capability set. @see capabilities(7), linux include/uapi/linux/capability.h */
+const CAP_CHOWN = 0n
+const CAP_SYS_ADMIN = 21n
+const CAP_MKNOD = 27n
+const CAP_SETFCAP = 31n
+
+/** @see proc(5), /proc/[pid]/status, CapEff */
+export function readPrivileges(): Privileges {
+  const status = readFileSync('/proc/self/status', 'latin1')
+  const [, hex = '0'] = /^CapEff:\s*([0-9a-f]+)$/m.exec(status) ?? []
+  const effective = BigInt(`0x${hex}`)
+  const has = (capability: bigint) => ((effective >> capability) & 1n) === 1n
+  return {
+    uid: process.geteuid?.() ?? 0,
+    gid: process.getegid?.() ?? 0,
+    umask: process.umask(),
+    canChangeOwner: has(CAP_CHOWN),
+    canMakeDevices: has(CAP_MKNOD),
+    canSetSecurity: has(CAP_SETFCAP) && has(CAP_SYS_ADMIN),
+  }
+}
+
+/**
+ * What an unpacked image will lack.
+ *
+ * @returns undefined when nothing, else one sentence
+ */
+export function describeLosses(privileges: Privileges): string | undefined {
+  const lost = [
+    ...(privileges.canChangeOwner ? [] : ['owners']),
+    ...(privileges.canMakeDevices ? [] : ['device nodes']),
+    ...(privileges.canSetSecurity ? [] : ['file capabilities']),
+  ]
+  if (lost.length === 0) return undefined
+  return `Running as uid ${privileges.uid}: ${lost.join(', ').replace(/, ([^,]*)$/, ' and $1')} cannot be kept`
+}

@@ -1,0 +1,74 @@
+/** The size of a layer as docker counts it, without reading more than the headers where the layer is not compressed. */
+import type {Blob} from '../archive/archive.ts'
+import {decompress} from '../compression/decompress.ts'
+import {detectCompression} from '../compression/detect.ts'
+import {ImgtoolError} from '../errors.ts'
+import {checkLimit, type Limits} from '../limits.ts'
+import type {Entry} from './tar/entry.ts'
+import {type EntrySink, TarParser} from './tar/parser.ts'
+
+/** Bytes that may still be read; shared by the layers of one question. */
+export interface ReadingBudget {
+  left: number
+}
+
+/** Bytes read at a time: a small budget is spent on headers, a large one saves system calls. */
+const smallWindow = 4096
+const largeWindow = 256 * 1024
+
+/**
+ * Sums the sizes of a layer's files; hard links, directories and links count nothing.
+ *
+ * @param budget ends the reading when it is used up
+ * @returns undefined when the budget did not suffice
+ * @throws {ImgtoolError} TAR_INVALID, COMPRESSION_INVALID, LIMIT_EXCEEDED
+ * @see moby pkg/archive/diff.go, UnpackLayer, which sums the sizes of the headers
+ */
+export async function measureLayer(blob: Blob, limits: Limits, budget?: ReadingBudget): Promise<number | undefined> {
+  const head = await blob.read(0, 64)
+  const compression = detectCompression(head)
+  const counter = new SizeCounter()
+  const parser = new TarParser(counter, limits)
+  if (compression === 'none') return (await walk(blob, parser, budget)) ? counter.size : undefined
+  if (budget !== undefined && budget.left < blob.size) return undefined
+  if (budget !== undefined) budget.left -= blob.size
+  let bytes = 0
+  for await (const chunk of decompress(blob.stream(), compression)) {
+    bytes += chunk.length
+    checkLimit(limits, 'bytes', bytes, 'decompressed bytes of a layer')
+    parser.write(chunk)
+    if (parser.hasEnded) break
+  }
+  parser.finish()
+  return counter.size
+}
+
+/** Reads headers and seeks over contents. @returns false when the budget did not suffice */
+async function walk(blob: Blob, parser: TarParser, budget: ReadingBudget | undefined): Promise<boolean> {
+  const window = budget === undefined ? largeWindow : smallWindow
+  for (let position = 0; position < blob.size && !parser.hasEnded; ) {
+    const chunk = await blob.read(position, window)
+    if (budget !== undefined) {
+      budget.left -= chunk.length
+      if (budget.left < 0) return false
+    }
+    parser.write(chunk)
+    position += chunk.length + parser.skippable
+    if (position > blob.size) throw new ImgtoolError('TAR_TRUNCATED', 'The tar ends in the middle of an entry')
+    parser.skip()
+  }
+  parser.finish()
+  return true
+}
+
+class SizeCounter implements EntrySink {
+  size = 0
+
+  entry(entry: Entry): void {
+    this.size += entry.size
+  }
+
+  data(): void {}
+
+  end(): void {}
+}

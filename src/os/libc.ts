@@ -1,0 +1,324 @@
+/**
+ * The system calls of Linux that Node lacks, and the descriptor-relative forms of those that it has. Nobody else loads koffi.
+ *
+ * Names are byte strings. Every call returns what the system returns, with `-errno` for -1, because "it exists already" and
+ * "it is not there" are ordinary answers here and exceptions are slow. Structures are passed as Buffers only, never as
+ * objects: a thread that ends inside a conversion would crash the process.
+ */
+import {constants} from 'node:os'
+import koffi from 'koffi'
+import {ImgtoolError} from '../errors.ts'
+import type {ByteString} from '../text.ts'
+
+const libc = koffi.load(null)
+
+/** @see linux include/uapi/asm-generic/fcntl.h, include/uapi/linux/openat2.h, include/uapi/linux/stat.h */
+export const O_RDONLY = 0
+export const O_WRONLY = 1
+export const O_CREAT = 0o100
+export const O_EXCL = 0o200
+export const O_DIRECTORY = process.arch === 'arm64' ? 0o40000 : 0o200000
+export const O_NOFOLLOW = process.arch === 'arm64' ? 0o100000 : 0o400000
+export const O_CLOEXEC = 0o2000000
+export const O_PATH = 0o10000000
+const AT_FDCWD = -100
+const AT_SYMLINK_NOFOLLOW = 0x100
+const AT_REMOVEDIR = 0x200
+const AT_EMPTY_PATH = 0x1000
+const RESOLVE_NO_MAGICLINKS = 0x02
+const RESOLVE_NO_SYMLINKS = 0x04
+const RESOLVE_BENEATH = 0x08
+const RENAME_NOREPLACE = 1
+const RENAME_EXCHANGE = 2
+/** The same number on every architecture that Node runs on. */
+const SYS_openat2 = 437
+const SYS_renameat2 = process.arch === 'arm64' ? 276 : 316
+const LOCK_EX_NB = 2 | 4
+
+export const S_IFMT = 0o170000
+export const S_IFDIR = 0o040000
+export const S_IFREG = 0o100000
+export const S_IFLNK = 0o120000
+export const S_IFCHR = 0o020000
+export const S_IFBLK = 0o060000
+export const S_IFIFO = 0o010000
+
+const calls = {
+  openat: libc.func('int openat(int, const void *, int, uint32_t)'),
+  openat2: libc.func('long syscall(long, int, const void *, const void *, size_t)'),
+  close: libc.func('int close(int)'),
+  mkdirat: libc.func('int mkdirat(int, const void *, uint32_t)'),
+  unlinkat: libc.func('int unlinkat(int, const void *, int)'),
+  symlinkat: libc.func('int symlinkat(const void *, int, const void *)'),
+  linkat: libc.func('int linkat(int, const void *, int, const void *, int)'),
+  readlinkat: libc.func('intptr_t readlinkat(int, const void *, void *, size_t)'),
+  mknodat: libc.func('int mknodat(int, const void *, uint32_t, uint64_t)'),
+  fchownat: libc.func('int fchownat(int, const void *, uint32_t, uint32_t, int)'),
+  fchmod: libc.func('int fchmod(int, uint32_t)'),
+  chmod: libc.func('int chmod(const void *, uint32_t)'),
+  utimensat: libc.func('int utimensat(int, const void *, const void *, int)'),
+  ftruncate: libc.func('int ftruncate(int, int64_t)'),
+  statx: libc.func('int statx(int, const void *, int, unsigned int, void *)'),
+  setxattr: libc.func('int setxattr(const void *, const void *, const void *, size_t, int)'),
+  lsetxattr: libc.func('int lsetxattr(const void *, const void *, const void *, size_t, int)'),
+  listxattr: libc.func('intptr_t listxattr(const void *, void *, size_t)'),
+  removexattr: libc.func('int removexattr(const void *, const void *)'),
+  renameat2: libc.func('long syscall(long, int, const void *, int, const void *, unsigned int)'),
+  flock: libc.func('int flock(int, int)'),
+  syncfs: libc.func('int syncfs(int)'),
+} as const
+
+const errnoNames = new Map(Object.entries(constants.errno).map(([name, number]) => [number as number, name]))
+const {errno} = constants
+
+export const EEXIST = -errno.EEXIST
+export const ENOENT = -errno.ENOENT
+export const ENOTDIR = -errno.ENOTDIR
+export const EISDIR = -errno.EISDIR
+export const ELOOP = -errno.ELOOP
+export const EXDEV = -errno.EXDEV
+export const ENOTEMPTY = -errno.ENOTEMPTY
+export const EINVAL = -errno.EINVAL
+export const EPERM = -errno.EPERM
+export const EACCES = -errno.EACCES
+export const ENOSYS = -errno.ENOSYS
+export const ENAMETOOLONG = -errno.ENAMETOOLONG
+export const EAGAIN = -errno.EAGAIN
+export const EBUSY = -errno.EBUSY
+export const EOPNOTSUPP = -errno.EOPNOTSUPP
+
+/** `ENOENT` for -2. */
+export function errnoName(result: number): string {
+  return errnoNames.get(-result) ?? `errno ${-result}`
+}
+
+/**
+ * Passes a result on or throws what it means.
+ *
+ * @param action completes "Cannot …", with the path printable
+ * @throws {ImgtoolError} NO_SPACE, PERMISSION_DENIED, ENTRY_INVALID for a name that is too long, LINK_INVALID, SYSTEM_ERROR
+ */
+export function check(result: number, action: string): number {
+  if (result >= 0) return result
+  throw systemError(errnoName(result), action)
+}
+
+/** The error for a system call that failed with an errno such as `ENOSPC`. */
+export function systemError(name: string, action: string, cause?: unknown): ImgtoolError {
+  const details = cause === undefined ? {} : {cause}
+  switch (name) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+    case 'EFBIG':
+      return new ImgtoolError('NO_SPACE', `Cannot ${action}: ${name}, no space, inodes or quota left`, details)
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return new ImgtoolError('PERMISSION_DENIED', `Cannot ${action}: ${name}, not permitted`, details)
+    case 'ENAMETOOLONG':
+      return new ImgtoolError('ENTRY_INVALID', `Cannot ${action}: a name is too long`, details)
+    case 'ELOOP':
+      return new ImgtoolError('LINK_INVALID', `Cannot ${action}: too many symlinks`, details)
+    default:
+      return new ImgtoolError('SYSTEM_ERROR', `Cannot ${action}: ${name}`, details)
+  }
+}
+
+/** Room for one path and its NUL; what is longer than PATH_MAX is cut and then refused by the system as too long. */
+const pathRoom = 8192
+const scratch = [Buffer.alloc(pathRoom), Buffer.alloc(pathRoom)] as const
+
+function path(name: ByteString, slot: 0 | 1 = 0): Buffer {
+  const buffer = scratch[slot]
+  const written = buffer.write(name, 0, pathRoom - 1, 'latin1')
+  buffer[written] = 0
+  return buffer
+}
+
+function result(value: number): number {
+  return value < 0 ? -koffi.errno() : value
+}
+
+/** @returns a descriptor */
+export function openAt(directory: number, name: ByteString, flags: number, mode = 0): number {
+  return result(calls.openat(directory, path(name), flags | O_CLOEXEC, mode))
+}
+
+const openHow = Buffer.alloc(24)
+
+/** Opens a directory below another as O_PATH, with no symlink on the way. @returns a descriptor; ENOSYS or EPERM where the kernel has no openat2 */
+export function openDirectoryBeneath(root: number, name: ByteString): number {
+  openHow.writeBigUInt64LE(BigInt(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), 0)
+  openHow.writeBigUInt64LE(BigInt(RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_BENEATH), 16)
+  return result(calls.openat2(SYS_openat2, root, path(name), openHow, openHow.length))
+}
+
+export function close(descriptor: number): void {
+  calls.close(descriptor)
+}
+
+export function makeDirectoryAt(directory: number, name: ByteString, mode: number): number {
+  return result(calls.mkdirat(directory, path(name), mode))
+}
+
+export function unlinkAt(directory: number, name: ByteString): number {
+  return result(calls.unlinkat(directory, path(name), 0))
+}
+
+export function removeDirectoryAt(directory: number, name: ByteString): number {
+  return result(calls.unlinkat(directory, path(name), AT_REMOVEDIR))
+}
+
+export function symlinkAt(target: ByteString, directory: number, name: ByteString): number {
+  return result(calls.symlinkat(path(target, 1), directory, path(name)))
+}
+
+/** Links the name itself, also when it is a symlink. */
+export function linkAt(fromDirectory: number, from: ByteString, toDirectory: number, to: ByteString): number {
+  return result(calls.linkat(fromDirectory, path(from, 1), toDirectory, path(to), 0))
+}
+
+const linkRoom = Buffer.alloc(4097)
+
+/** @returns the target, or a negative errno: EINVAL for what is no symlink */
+export function readLinkAt(directory: number, name: ByteString): ByteString | number {
+  const length = result(Number(calls.readlinkat(directory, path(name), linkRoom, linkRoom.length)))
+  return length < 0 ? length : linkRoom.toString('latin1', 0, length)
+}
+
+/** @param mode type and permissions */
+export function makeNodeAt(directory: number, name: ByteString, mode: number, major: number, minor: number): number {
+  // The layout of glibc's makedev(3): low and high parts of both numbers are interleaved.
+  const device = ((minor & 0xff) | ((major & 0xfff) << 8)) + (minor & ~0xff) * 0x1000
+  return result(calls.mknodat(directory, path(name), mode, device))
+}
+
+export function changeOwnerAt(directory: number, name: ByteString, uid: number, gid: number): number {
+  return result(calls.fchownat(directory, path(name), uid, gid, AT_SYMLINK_NOFOLLOW))
+}
+
+export function changeOwner(descriptor: number, uid: number, gid: number): number {
+  return result(calls.fchownat(descriptor, path(''), uid, gid, AT_EMPTY_PATH))
+}
+
+/** For descriptors that are open for reading or writing. */
+export function changeMode(descriptor: number, mode: number): number {
+  return result(calls.fchmod(descriptor, mode))
+}
+
+/** For O_PATH descriptors, of which the kernel follows the magic link and nothing else. */
+export function changeModeOfPath(descriptor: number, mode: number): number {
+  return result(calls.chmod(path(descriptorPath(descriptor)), mode))
+}
+
+const times = Buffer.alloc(32)
+/** `tv_nsec` that leaves the access time to the kernel. @see utimensat(2) */
+const UTIME_NOW = 0x3fffffff
+
+function setTimes(seconds: number, nanoseconds: number): Buffer {
+  times.writeBigInt64LE(BigInt(UTIME_NOW), 8)
+  times.writeBigInt64LE(BigInt(seconds), 16)
+  times.writeBigInt64LE(BigInt(nanoseconds), 24)
+  return times
+}
+
+/** Sets the modification time, never through a symlink. */
+export function changeTimeAt(directory: number, name: ByteString, seconds: number, nanoseconds: number): number {
+  return result(calls.utimensat(directory, path(name), setTimes(seconds, nanoseconds), AT_SYMLINK_NOFOLLOW))
+}
+
+/** Sets the modification time of an open file that is no O_PATH descriptor. */
+export function changeTime(descriptor: number, seconds: number, nanoseconds: number): number {
+  return result(calls.utimensat(descriptor, null, setTimes(seconds, nanoseconds), 0))
+}
+
+/** Sets the modification time of what an O_PATH descriptor holds. */
+export function changeTimeOfPath(descriptor: number, seconds: number, nanoseconds: number): number {
+  return result(calls.utimensat(AT_FDCWD, path(descriptorPath(descriptor)), setTimes(seconds, nanoseconds), 0))
+}
+
+export function truncate(descriptor: number, size: number): number {
+  return result(calls.ftruncate(descriptor, size))
+}
+
+/** The part of a file's status that is asked for here. */
+export interface Status {
+  /** Type and permissions. */
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  /** Device and inode number: the same file has the same. */
+  readonly identity: string
+}
+
+const statusRoom = Buffer.alloc(256)
+/** Type, mode, uid, gid and inode. */
+const STATX_WANTED = 0x1 | 0x2 | 0x8 | 0x10 | 0x100
+
+/** Status of a name, of the link itself when it is one; of the descriptor for an empty name. */
+export function statusAt(directory: number, name: ByteString): Status | number {
+  const flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH
+  const failed = result(calls.statx(directory, path(name), flags, STATX_WANTED, statusRoom))
+  if (failed < 0) return failed
+  return {
+    mode: statusRoom.readUInt16LE(28),
+    uid: statusRoom.readUInt32LE(20),
+    gid: statusRoom.readUInt32LE(24),
+    identity: statusRoom.toString('latin1', 32, 40) + statusRoom.toString('latin1', 136, 144),
+  }
+}
+
+function bytes(value: ByteString): Buffer {
+  return Buffer.from(value, 'latin1')
+}
+
+/** Sets an xattr of what a descriptor holds, O_PATH or not. */
+export function setXattr(descriptor: number, name: ByteString, value: ByteString): number {
+  return result(calls.setxattr(path(descriptorPath(descriptor)), path(name, 1), bytes(value), value.length, 0))
+}
+
+/** Sets an xattr of a name, of the link itself when it is one. */
+export function setXattrAt(directory: number, at: ByteString, name: ByteString, value: ByteString): number {
+  return result(calls.lsetxattr(path(`${descriptorPath(directory)}/${at}`), path(name, 1), bytes(value), value.length, 0))
+}
+
+/** @returns names, or a negative errno */
+export function listXattrs(descriptor: number): ByteString[] | number {
+  const room = Buffer.alloc(65_536)
+  const length = result(Number(calls.listxattr(path(descriptorPath(descriptor)), room, room.length)))
+  return length < 0 ? length : room.toString('latin1', 0, length).split('\0').slice(0, -1)
+}
+
+export function removeXattr(descriptor: number, name: ByteString): number {
+  return result(calls.removexattr(path(descriptorPath(descriptor)), path(name, 1)))
+}
+
+/** Renames within the kernel's own checks: fails with EEXIST when the new name exists. */
+export function renameNoReplaceAt(fromDirectory: number, from: ByteString, toDirectory: number, to: ByteString): number {
+  return result(calls.renameat2(SYS_renameat2, fromDirectory, path(from, 1), toDirectory, path(to), RENAME_NOREPLACE))
+}
+
+/** Renames over an empty directory, or over nothing. */
+export function renameAt(fromDirectory: number, from: ByteString, toDirectory: number, to: ByteString): number {
+  return result(calls.renameat2(SYS_renameat2, fromDirectory, path(from, 1), toDirectory, path(to), 0))
+}
+
+/** Two names change places, at once. */
+export function exchangeAt(directory: number, one: ByteString, other: ByteString): number {
+  return result(calls.renameat2(SYS_renameat2, directory, path(one, 1), directory, path(other), RENAME_EXCHANGE))
+}
+
+/** Takes an exclusive lock, or fails with EAGAIN. It ends with the descriptor, whatever ends the process. */
+export function lock(descriptor: number): number {
+  return result(calls.flock(descriptor, LOCK_EX_NB))
+}
+
+/** Writes what the file system has in memory. */
+export function syncFileSystem(descriptor: number): number {
+  return result(calls.syncfs(descriptor))
+}
+
+/** A path to what a descriptor holds. @see proc(5) */
+export function descriptorPath(descriptor: number): string {
+  return `/proc/self/fd/${descriptor}`
+}

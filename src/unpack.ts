@@ -1,0 +1,164 @@
+/** Unpacks an image: every layer, in order, onto a directory. */
+import type {TargetState} from './driver/directory.ts'
+import type {Image} from './image/model.ts'
+import {ChangeDecoder, type ChangeSink, type OnWarning} from './layer/change.ts'
+import {type Budget, readLayer, startBudget} from './layer/read.ts'
+import type {Entry} from './layer/tar/entry.ts'
+import {defaultLimits, type Limits} from './limits.ts'
+import type {Digest} from './digest.ts'
+
+export interface UnpackOptions {
+  /** Unpack over a directory that is not empty: the image's entries replace what is in their way. @default false */
+  readonly force?: boolean
+  /** Read and verify everything, write nothing. @default false */
+  readonly dryRun?: boolean
+  /** Wait until the disk has everything before the target appears. @default false */
+  readonly sync?: boolean
+  readonly limits?: Limits
+  readonly onWarning?: OnWarning
+  /** Called now and then with what is done so far. */
+  readonly onProgress?: (progress: Progress) => void
+  /** Ends the run; nothing is left behind. */
+  readonly signal?: AbortSignal
+}
+
+export interface Progress {
+  /** Number of the layer at work, from 0. */
+  readonly layer: number
+  readonly layers: number
+  /** Stored bytes that were read, of {@link totalBytes}. */
+  readonly bytes: number
+  readonly totalBytes: number
+}
+
+export interface UnpackResult {
+  readonly layers: number
+  readonly entries: number
+  /** Sum of the sizes of all files of all layers. */
+  readonly bytes: number
+  readonly whiteouts: number
+  /** Base first: of each layer, as computed from its bytes. */
+  readonly diffIDs: readonly Digest[]
+  /** What cannot be kept without privileges, one sentence. */
+  readonly losses?: string
+  /** What was found under the target's name. */
+  readonly state: TargetState
+}
+
+/**
+ * Unpacks an image onto a directory, which appears complete and verified, or not at all.
+ *
+ * Deletions follow the OCI specification: a whiteout hides what lower layers have, never what its own layer adds.
+ * Time grows with entries and bytes, memory with the number of directories and of the entries of the largest layer.
+ *
+ * @throws {ImgtoolError} TARGET_EXISTS, TARGET_INVALID, PERMISSION_DENIED, NO_SPACE, PARENT_MISSING, BLOB_MISSING, and
+ *   whatever reading layers throws, with layer and entry
+ */
+export async function unpackImage(image: Image, target: string, options: UnpackOptions = {}): Promise<UnpackResult> {
+  if (image.broken !== undefined) throw image.broken
+  const {checkTarget, DirectoryDriver} = await import('./driver/directory.ts')
+  const {describeLosses, readPrivileges} = await import('./driver/privileges.ts')
+  const force = options.force ?? false
+  const losses = describeLosses(readPrivileges())
+  const state = checkTarget(target, {force})
+  const counter = new Counter()
+  const result = (diffIDs: Digest[]): UnpackResult => ({
+    layers: image.layers.length,
+    ...counter.counts(),
+    diffIDs,
+    state,
+    ...(losses === undefined ? {} : {losses}),
+  })
+  if (options.dryRun) return result(await applyLayers(image, counter, () => {}, options))
+  const onWarning = options.onWarning ?? (() => {})
+  const driver = new DirectoryDriver(target, {force, onWarning})
+  try {
+    counter.target = driver.changes
+    const diffIDs = await applyLayers(image, counter, (layer) => driver.changes.startLayer(layer > 0 || driver.isMerge), options)
+    options.signal?.throwIfAborted()
+    driver.commit({sync: options.sync ?? false})
+    return result(diffIDs)
+  } finally {
+    driver.abort()
+  }
+}
+
+async function applyLayers(
+  image: Image,
+  sink: ChangeSink,
+  startLayer: (layer: number) => void,
+  options: UnpackOptions,
+): Promise<Digest[]> {
+  const budget: Budget = startBudget(options.limits ?? defaultLimits)
+  const totalBytes = image.layers.reduce((sum, layer) => sum + layer.blob.size, 0)
+  const diffIDs: Digest[] = []
+  let bytes = 0
+  for (const layer of image.layers) {
+    startLayer(layer.index)
+    const warn: OnWarning = (warning) => options.onWarning?.({layer: layer.index, ...warning})
+    const decoder = new ChangeDecoder(sink, warn, asideName)
+    const report = (read: number) => options.onProgress?.({layer: layer.index, layers: image.layers.length, bytes: bytes + read, totalBytes})
+    const facts = await readLayer({...layer, blob: reporting(layer.blob, report)}, decoder, budget, options.signal)
+    decoder.finish()
+    bytes += layer.blob.size
+    diffIDs.push(facts.diffID)
+  }
+  return diffIDs
+}
+
+/** Begins like a whiteout, so that no layer can have an entry of that name. */
+const asideName = '.wh..imgtool.plnk'
+
+function reporting(blob: Image['layers'][number]['blob'], report: (read: number) => void): typeof blob {
+  return {
+    ...blob,
+    async *stream() {
+      let read = 0
+      for await (const chunk of blob.stream()) {
+        yield chunk
+        read += chunk.length
+        report(read)
+      }
+    },
+  }
+}
+
+/** Counts changes on their way to the driver, or to nowhere. */
+class Counter implements ChangeSink {
+  target: ChangeSink | undefined
+  #entries = 0
+  #bytes = 0
+  #whiteouts = 0
+
+  counts(): Pick<UnpackResult, 'entries' | 'bytes' | 'whiteouts'> {
+    return {entries: this.#entries, bytes: this.#bytes, whiteouts: this.#whiteouts}
+  }
+
+  add(entry: Entry): void {
+    this.#entries++
+    this.#bytes += entry.size
+    this.target?.add(entry)
+  }
+
+  data(chunk: Buffer, position: number): void {
+    this.target?.data(chunk, position)
+  }
+
+  end(): void {
+    this.target?.end()
+  }
+
+  remove(path: string): void {
+    this.#whiteouts++
+    this.target?.remove(path)
+  }
+
+  opaque(path: string): void {
+    this.#whiteouts++
+    this.target?.opaque(path)
+  }
+
+  discard(path: string): void {
+    this.target?.discard(path)
+  }
+}
