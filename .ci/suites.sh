@@ -7,6 +7,13 @@ step() {
   "$@"
 }
 
+# need NAME COMMAND...: a step without which no other one can run
+need() {
+  step "$@" && return
+  echo '0 passed, 1 failed'
+  exit 1
+}
+
 # check NAME COMMAND...: a step that counts as one test; what comes after it runs all the same
 check() {
   if step "$@"; then
