@@ -5,9 +5,10 @@ import {Command, Flags, type Interfaces} from '@oclif/core'
 import {ImgtoolError} from '../errors.ts'
 import type {Platform} from '../image/model.ts'
 import type {Limits} from '../limits.ts'
-import {parsePlatform} from '../open.ts'
+import {openSource, parsePlatform, type Source} from '../open.ts'
 import {parseReference, type Reference} from '../reference.ts'
 import {printableText} from '../text.ts'
+import {formatJSON} from '../view/json.ts'
 import {parseLimits} from './limit-flag.ts'
 import {reportError, wantsDebug} from './report.ts'
 import {Warnings} from './warnings.ts'
@@ -19,7 +20,7 @@ type ArgsOf<T extends typeof Command> = Interfaces.InferredArgs<T['args']>
 const shield = '\0'
 
 /**
- * A command of imgtool. `run` returns the document that `--json` prints, and prints text by `this.log`, which is silent
+ * A command of imgtool. `run` returns the document that `--json` prints, and prints text by `logLines`, which is silent
  * with `--json`.
  */
 export abstract class BaseCommand<T extends typeof Command> extends Command {
@@ -50,9 +51,11 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
   protected args!: ArgsOf<T>
   /** How much of the archive is believed. */
   protected limits!: Limits
-  /** The platform that was asked for. */
-  protected platform: Platform | undefined
+  /** The platform that was asked for, as an option of the functions that select images. */
+  protected platform: {readonly platform?: Platform} = {}
   readonly #warnings = new Warnings()
+  /** The archive at work, which errors from the depth of a layer do not know. */
+  #archive: string | undefined
   #signal: AbortSignal | undefined
 
   override async init(): Promise<void> {
@@ -63,7 +66,7 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
     this.flags = parsed.flags as FlagsOf<T>
     this.args = unshieldArgs(parsed.args) as ArgsOf<T>
     this.limits = parseLimits(this.flags.limit)
-    this.platform = this.flags.platform === undefined ? undefined : parsePlatform(this.flags.platform)
+    if (this.flags.platform !== undefined) this.platform = {platform: parsePlatform(this.flags.platform)}
   }
 
   override jsonEnabled(): boolean {
@@ -71,7 +74,7 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
   }
 
   override logJson(json: unknown): void {
-    process.stdout.write(`${JSON.stringify(json, null, 2)}\n`)
+    process.stdout.write(`${formatJSON(json)}\n`)
   }
 
   /**
@@ -85,7 +88,9 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
   }
 
   override async catch(error: Error): Promise<never> {
-    const report = reportError(error, {command: this.id ?? '', debug: wantsDebug(this.argv)})
+    const known =
+      error instanceof ImgtoolError && this.#archive !== undefined ? error.within({archive: this.#archive}) : error
+    const report = reportError(known, {command: this.id ?? '', debug: wantsDebug(this.argv)})
     if (this.jsonEnabled()) this.logJson(report.json)
     else process.stderr.write(report.text)
     return this.exit(report.exitCode) as never
@@ -100,9 +105,23 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
     return {...(result as object), warnings: this.#warnings.list()}
   }
 
+  /** Prints lines at once; nothing with `--json`. */
+  protected logLines(lines: readonly string[]): void {
+    if (!this.jsonEnabled() && lines.length > 0) process.stdout.write(`${lines.join('\n')}\n`)
+  }
+
   /** Reads a reference; an existing file wins over a name behind a colon. */
   protected reference(text: string): Reference {
     return parseReference(text, existsSync)
+  }
+
+  /** Opens what a reference names, with its oddities as warnings. The caller closes it. */
+  protected async open(text: string): Promise<Source> {
+    this.#archive = undefined
+    const source = await openSource(this.reference(text), {limits: this.limits})
+    this.#archive = source.archive.label
+    for (const warning of source.set.warnings) this.warn(warning)
+    return source
   }
 
   /**

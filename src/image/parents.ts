@@ -185,9 +185,9 @@ function age({created}: Draft): number {
   return Number.isNaN(time) ? Number.MIN_SAFE_INTEGER : time
 }
 
-function finish({parent, ...draft}: Draft, nodes: ReadonlyMap<string, Draft>): ForestNode {
+function finish({id, parent, ...draft}: Draft, nodes: ReadonlyMap<string, Draft>): ForestNode {
   const kinship = parent === undefined ? {} : nodes.has(parent) ? {parent} : {missingParent: parent}
-  return {...draft, ...kinship, tags: [...draft.tags].sort(), images: [...draft.images]}
+  return {id, ...kinship, ...draft, tags: [...draft.tags].sort(), images: [...draft.images]}
 }
 
 function cycle(nodes: ReadonlyMap<string, Draft>, ordered: readonly ForestNode[]): ImgtoolError {

@@ -9,7 +9,12 @@ export function formatID(id: string, full = false): string {
 
 /** What a step did, on one line; without the shell that docker put in front of steps that only changed the config. */
 export function formatStep(createdBy = ''): string {
-  return printableText(createdBy.replace(/^\/bin\/sh -c #\(nop\)\s+/, '').replace(/\s+/g, ' '))
+  return printableText(
+    createdBy
+      .replace(/^\/bin\/sh -c #\(nop\)\s+/, '')
+      .replace(/\s+/g, ' ')
+      .trim(),
+  )
 }
 
 /** A date of a document in UTC, to the second; as it is when it is no date, `-` when there is none. */

@@ -1,0 +1,69 @@
+import process from 'node:process'
+import {Flags} from '@oclif/core'
+import {BaseCommand} from '../src/cli/base-command.ts'
+import {detectCompressions, measure} from '../src/cli/measure.ts'
+import {exactSizesFlag, fullFlag, imageArgument, imageIDsFlag} from '../src/cli/shared-options.ts'
+import {ImgtoolError} from '../src/errors.ts'
+import {resolveV1} from '../src/ids.ts'
+import type {Image} from '../src/image/model.ts'
+import {requireWhole, type Source, selectImage} from '../src/open.ts'
+import {formatImage, type InspectedImage, inspectedImage} from '../src/view/inspect.ts'
+
+export default class Inspect extends BaseCommand<typeof Inspect> {
+  static override readonly summary = 'Show everything about one image.'
+  static override readonly args = {image: imageArgument}
+  static override readonly flags = {
+    config: Flags.boolean({
+      description:
+        'write the exact bytes of the config; for images saved before 1.10, of the config docker makes of them',
+      exclusive: ['raw'],
+    }),
+    'exact-sizes': exactSizesFlag,
+    'image-ids': imageIDsFlag,
+    'no-trunc': fullFlag,
+    raw: Flags.boolean({description: 'write the exact bytes of the manifest'}),
+  }
+  static override readonly examples = [
+    '<%= config.bin %> <%= command.id %> app.tar:app:latest',
+    '<%= config.bin %> <%= command.id %> oci:layout:v1 --raw | sha256sum',
+    '$ docker save app | <%= config.bin %> <%= command.id %> - --json | jq .config.config.Env',
+  ]
+
+  override async run(): Promise<InspectedImage | undefined> {
+    await using source = await this.open(this.args.image)
+    const image = selectImage(source, this.platform)
+    if (this.flags.raw) return writeBytes(manifestOf(image))
+    if (this.flags.config) return writeBytes(await this.configOf(source, image))
+    requireWhole(source, image)
+    const known = this.flags['image-ids'] ? await this.withIDs(source, image) : image
+    const sizes = await measure(known.layers, {exact: this.flags['exact-sizes'], limits: this.limits})
+    const inspected = inspectedImage(source, known, {sizes, compressions: await detectCompressions(known.layers)})
+    this.logLines(formatImage(inspected, {full: this.flags['no-trunc']}))
+    return inspected
+  }
+
+  private async configOf(source: Source, image: Image): Promise<Buffer> {
+    if (source.set.format === 'docker-v1') requireWhole(source, image)
+    return (await this.withIDs(source, image)).config
+  }
+
+  /** An image as docker makes it of one saved before 1.10; other images as they are. */
+  private async withIDs({set}: Source, image: Image): Promise<Image> {
+    if (image.v1ID === undefined || set.format !== 'docker-v1') return image
+    const resolved = await resolveV1(set, {limits: this.limits, wanted: [image.v1ID]})
+    const {imageID, config, diffIDs} = resolved.get(image.v1ID)!
+    return {...image, imageID, config, layers: image.layers.map((layer, n) => ({...layer, diffID: diffIDs[n]!}))}
+  }
+}
+
+function manifestOf(image: Image): Buffer {
+  if (image.manifest !== undefined) return image.manifest
+  throw new ImgtoolError('BLOB_MISSING', 'Cannot print the manifest: images saved by docker before 1.10 have none', {
+    hint: 'Use --config to print the config that docker makes of the image',
+  })
+}
+
+/** Bytes as they are, and nothing that would be printed after them. */
+function writeBytes(bytes: Buffer): undefined {
+  process.stdout.write(bytes)
+}

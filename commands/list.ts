@@ -1,0 +1,52 @@
+import {BaseCommand} from '../src/cli/base-command.ts'
+import {measureImages} from '../src/cli/measure.ts'
+import {archivesArgument, exactSizesFlag, fullFlag, idsOnlyFlag, imageIDsFlag} from '../src/cli/shared-options.ts'
+import {resolveV1} from '../src/ids.ts'
+import type {Image} from '../src/image/model.ts'
+import {type Source, selectImages} from '../src/open.ts'
+import {formatList, formatListIDs, type ListedImage, listedImage} from '../src/view/list.ts'
+
+export default class List extends BaseCommand<typeof List> {
+  static override readonly summary = 'List the images of archives.'
+  static override readonly args = {archives: archivesArgument}
+  static override readonly flags = {
+    'exact-sizes': exactSizesFlag,
+    'image-ids': imageIDsFlag,
+    'no-trunc': fullFlag,
+    quiet: idsOnlyFlag,
+  }
+  static override readonly examples = [
+    '<%= config.bin %> <%= command.id %> app.tar',
+    '<%= config.bin %> <%= command.id %> old.tar --image-ids --no-trunc',
+    '$ docker save app | <%= config.bin %> <%= command.id %> - --json | jq -r ".images[].names[]"',
+  ]
+
+  override async run(): Promise<{images: readonly ListedImage[]}> {
+    const images: ListedImage[] = []
+    for (const text of this.args.archives) {
+      await using source = await this.open(text)
+      images.push(...(await this.listImages(source)))
+    }
+    const full = this.flags['no-trunc']
+    this.logLines(this.flags.quiet ? formatListIDs(images, {full}) : formatList(images, {full}))
+    return {images}
+  }
+
+  private async listImages(source: Source): Promise<ListedImage[]> {
+    const images = selectImages(source, this.platform)
+    const sizes = await measureImages(images, {exact: this.flags['exact-sizes'], limits: this.limits})
+    const imageIDs = await this.resolveImageIDs(source, images)
+    return images.map((image, n) => ({...listedImage(source, image, sizes[n]!), ...imageIDs.get(image.v1ID ?? '')}))
+  }
+
+  /** By v1 id; nothing for other formats, whose documents have the image IDs. */
+  private async resolveImageIDs(
+    {set}: Source,
+    images: readonly Image[],
+  ): Promise<ReadonlyMap<string, Pick<ListedImage, 'imageID'>>> {
+    if (!this.flags['image-ids'] || set.format !== 'docker-v1') return new Map()
+    const wanted = images.map(({v1ID}) => v1ID ?? '')
+    const resolved = await resolveV1(set, {limits: this.limits, wanted})
+    return new Map([...resolved].map(([v1ID, {imageID}]) => [v1ID, {imageID}]))
+  }
+}

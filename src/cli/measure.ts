@@ -1,0 +1,76 @@
+/** Sizes of layers for commands that only show them: what is missing from a partial archive does not stop them. */
+import {type Compression, detectCompression} from '../compression/detect.ts'
+import {whyMissing} from '../image/missing.ts'
+import type {Image, Layer} from '../image/model.ts'
+import type {Limits} from '../limits.ts'
+import {measureLayers} from '../sizes.ts'
+
+export interface Measure {
+  /** Bytes of the files in the layer. */
+  readonly size: number
+  /** Else it was estimated without reading the layer. */
+  readonly exact: boolean
+}
+
+export interface MeasureOptions {
+  /** Reads what is needed, instead of estimating. */
+  readonly exact: boolean
+  readonly limits: Limits
+}
+
+type Measurable = Pick<Layer, 'blob' | 'claimedSize'>
+
+/** Enough for every magic number, bytes. */
+const magicLength = 16
+
+/** What an absent layer weighs: what its document claims. */
+const unknown = {size: 0, exact: false}
+
+/**
+ * Measures layers, each stored layer once.
+ *
+ * @returns one a layer, in the same order
+ */
+export async function measure(layers: readonly Measurable[], options: MeasureOptions): Promise<Measure[]> {
+  const distinct = new Map(layers.map((layer) => [layer.blob, layer]))
+  const present = [...distinct.values()].filter(({blob}) => whyMissing(blob) === undefined)
+  const measures = await measureLayers(present, options)
+  const byBlob = new Map(present.map(({blob}, n) => [blob, measures[n]]))
+  return layers.map(({blob, claimedSize}) => byBlob.get(blob) ?? {...unknown, size: claimedSize ?? 0})
+}
+
+/**
+ * Measures images.
+ *
+ * @returns one an image, in the same order
+ */
+export async function measureImages(images: readonly Image[], options: MeasureOptions): Promise<Measure[]> {
+  const layers = images.flatMap((image) => image.layers)
+  const measures = await measure(layers, options)
+  let start = 0
+  return images.map((image) => {
+    const end = start + image.layers.length
+    const total = sum(measures.slice(start, end))
+    start = end
+    return total
+  })
+}
+
+/**
+ * What the stored bytes of layers are compressed with; their media types are not believed.
+ *
+ * @returns one a layer, in the same order
+ */
+export async function detectCompressions(layers: readonly Pick<Layer, 'blob'>[]): Promise<Compression[]> {
+  const compressions: Compression[] = []
+  for (const {blob} of layers) {
+    compressions.push(detectCompression(await blob.read(0, Math.min(magicLength, blob.size))))
+  }
+  return compressions
+}
+
+function sum(measures: Iterable<Measure>): Measure {
+  let total: Measure = {size: 0, exact: true}
+  for (const {size, exact} of measures) total = {size: total.size + size, exact: total.exact && exact}
+  return total
+}

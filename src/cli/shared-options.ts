@@ -1,0 +1,39 @@
+/** Arguments and flags that more than one command has. */
+import {Args, Flags} from '@oclif/core'
+
+// Left to itself oclif takes a missing argument from standard input, which here is an archive.
+const ignoreStdin = true
+
+export const imageArgument = Args.string({
+  description: 'image: PATH[:NAME|:@INDEX], with a transport in front or not; - is standard input',
+  ignoreStdin,
+  required: true,
+})
+
+export const archivesArgument = Args.string({
+  description: 'archive or directory, or one image of it: PATH[:NAME|:@INDEX]; - is standard input',
+  ignoreStdin,
+  multiple: true,
+  required: true,
+})
+
+export const fullFlag = Flags.boolean({
+  description: 'print whole ids and whole steps',
+  env: 'IMGTOOL_NO_TRUNC',
+})
+
+export const exactSizesFlag = Flags.boolean({
+  description: 'read compressed layers to learn their exact sizes',
+  env: 'IMGTOOL_EXACT_SIZES',
+})
+
+export const idsOnlyFlag = Flags.boolean({
+  char: 'q',
+  description: 'print ids only, and no warnings',
+  env: 'IMGTOOL_QUIET',
+})
+
+export const imageIDsFlag = Flags.boolean({
+  description: 'compute the image IDs that docker gives images saved before 1.10; reads their layers',
+  env: 'IMGTOOL_IMAGE_IDS',
+})
