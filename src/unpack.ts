@@ -1,11 +1,11 @@
 /** Unpacks an image: every layer, in order, onto a directory. */
+import type {Digest} from './digest.ts'
 import type {TargetState} from './driver/directory.ts'
 import type {Image} from './image/model.ts'
 import {ChangeDecoder, type ChangeSink, type OnWarning} from './layer/change.ts'
 import {type Budget, readLayer, startBudget} from './layer/read.ts'
 import type {Entry} from './layer/tar/entry.ts'
 import {defaultLimits, type Limits} from './limits.ts'
-import type {Digest} from './digest.ts'
 
 export interface UnpackOptions {
   /** Unpack over a directory that is not empty: the image's entries replace what is in their way. @default false */
@@ -16,6 +16,8 @@ export interface UnpackOptions {
   readonly sync?: boolean
   readonly limits?: Limits
   readonly onWarning?: OnWarning
+  /** Called once before anything is written, with what cannot be kept without privileges, one sentence. */
+  readonly onStart?: (losses: string | undefined) => void
   /** Called now and then with what is done so far. */
   readonly onProgress?: (progress: Progress) => void
   /** Ends the run; nothing is left behind. */
@@ -61,6 +63,7 @@ export async function unpackImage(image: Image, target: string, options: UnpackO
   const force = options.force ?? false
   const losses = describeLosses(readPrivileges())
   const state = checkTarget(target, {force})
+  options.onStart?.(losses)
   const counter = new Counter()
   const result = (diffIDs: Digest[]): UnpackResult => ({
     layers: image.layers.length,
@@ -74,7 +77,12 @@ export async function unpackImage(image: Image, target: string, options: UnpackO
   const driver = new DirectoryDriver(target, {force, onWarning})
   try {
     counter.target = driver.changes
-    const diffIDs = await applyLayers(image, counter, (layer) => driver.changes.startLayer(layer > 0 || driver.isMerge), options)
+    const diffIDs = await applyLayers(
+      image,
+      counter,
+      (layer) => driver.changes.startLayer(layer > 0 || driver.isMerge),
+      options,
+    )
     options.signal?.throwIfAborted()
     driver.commit({sync: options.sync ?? false})
     return result(diffIDs)
@@ -96,8 +104,9 @@ async function applyLayers(
   for (const layer of image.layers) {
     startLayer(layer.index)
     const warn: OnWarning = (warning) => options.onWarning?.({layer: layer.index, ...warning})
-    const decoder = new ChangeDecoder(sink, warn, asideName)
-    const report = (read: number) => options.onProgress?.({layer: layer.index, layers: image.layers.length, bytes: bytes + read, totalBytes})
+    const decoder = new ChangeDecoder(sink, warn)
+    const report = (read: number) =>
+      options.onProgress?.({layer: layer.index, layers: image.layers.length, bytes: bytes + read, totalBytes})
     const facts = await readLayer({...layer, blob: reporting(layer.blob, report)}, decoder, budget, options.signal)
     decoder.finish()
     bytes += layer.blob.size
@@ -105,9 +114,6 @@ async function applyLayers(
   }
   return diffIDs
 }
-
-/** Begins like a whiteout, so that no layer can have an entry of that name. */
-const asideName = '.wh..imgtool.plnk'
 
 function reporting(blob: Image['layers'][number]['blob'], report: (read: number) => void): typeof blob {
   return {

@@ -6,6 +6,7 @@
  * descriptor at a time, does the rest. Neither builds a path that another process could bend.
  */
 import {ImgtoolError} from '../errors.ts'
+import {joinPath} from '../layer/path.ts'
 import {
   check,
   close,
@@ -64,7 +65,8 @@ export class ConfinedRoot {
    */
   enter(path: ByteString): Place {
     const place = this.#lookUp(path) ?? this.#walk(path, true)
-    if (place === undefined) throw new ImgtoolError('ENTRY_INVALID', `"${printable(path)}" goes through something that is no directory`)
+    if (place === undefined)
+      throw new ImgtoolError('ENTRY_INVALID', `"${printable(path)}" goes through something that is no directory`)
     return place
   }
 
@@ -135,7 +137,7 @@ export class ConfinedRoot {
     const parent = {descriptor: walk.descriptor, path: walk.path}
     check(makeDirectoryAt(parent.descriptor, name, 0o700), `make directory "${printable(name)}"`)
     const descriptor = check(openAt(parent.descriptor, name, O_PLACE), `open directory "${printable(name)}"`)
-    this.#onImplied(parent, name, {descriptor, path: join(parent.path, name)})
+    this.#onImplied(parent, name, {descriptor, path: joinPath(parent.path, name)})
     walk.descend(name, descriptor)
   }
 
@@ -148,17 +150,6 @@ export class ConfinedRoot {
     this.remember(place)
     return place
   }
-}
-
-/** Joins two paths; either may be empty. */
-export function join(directory: ByteString, name: ByteString): ByteString {
-  return directory === '' ? name : `${directory}/${name}`
-}
-
-/** The directory and the name of a path. */
-export function split(path: ByteString): {directory: ByteString; name: ByteString} {
-  const slash = path.lastIndexOf('/')
-  return {directory: slash === -1 ? '' : path.slice(0, slash), name: path.slice(slash + 1)}
 }
 
 /** One way through the tree: where it is, and the components still to go. */
@@ -188,7 +179,8 @@ class Walk {
   /** The next component that is a name; dots, which only symlinks bring, are dealt with here. */
   next(): ByteString | undefined {
     for (let part = this.#ahead.pop(); part !== undefined; part = this.#ahead.pop()) {
-      if (++this.#steps > maximumSteps) throw new ImgtoolError('LINK_INVALID', 'The symlinks of a path lead through too many directories')
+      if (++this.#steps > maximumSteps)
+        throw new ImgtoolError('LINK_INVALID', 'The symlinks of a path lead through too many directories')
       if (part === '..') this.#ascend()
       else if (part !== '' && part !== '.') return part
     }
@@ -204,7 +196,8 @@ class Walk {
   follow(name: ByteString): boolean {
     const target = readLinkAt(this.#descriptor, name)
     if (typeof target === 'number') return false
-    if (++this.#expansions > maximumExpansions) throw new ImgtoolError('LINK_INVALID', `The symlink "${printable(name)}" leads through too many others`)
+    if (++this.#expansions > maximumExpansions)
+      throw new ImgtoolError('LINK_INVALID', `The symlink "${printable(name)}" leads through too many others`)
     if (target.startsWith('/')) {
       this.#names = []
       this.#replace(this.#root)

@@ -58,7 +58,10 @@ export class DirectoryDriver {
    */
   constructor(target: string, options: {readonly force: boolean; readonly onWarning: OnWarning}) {
     if (process.platform !== 'linux') {
-      throw new ImgtoolError('PLATFORM_UNSUPPORTED', `Cannot unpack on ${process.platform}: root file systems need Linux`)
+      throw new ImgtoolError(
+        'PLATFORM_UNSUPPORTED',
+        `Cannot unpack on ${process.platform}: root file systems need Linux`,
+      )
     }
     this.#state = checkTarget(target, options)
     const {parent, name, shown} = locate(target)
@@ -95,7 +98,10 @@ export class DirectoryDriver {
     if (options.sync) os.check(os.syncFileSystem(staging.descriptor), 'write to the disk')
     const failed = this.#rename(fromText(staging.name), fromText(this.#name))
     if (failed === os.EEXIST || failed === os.ENOTEMPTY || failed === os.ENOTDIR) {
-      throw new ImgtoolError('TARGET_EXISTS', `Cannot unpack to "${this.#shown}": it was made by somebody else meanwhile`)
+      throw new ImgtoolError(
+        'TARGET_EXISTS',
+        `Cannot unpack to "${this.#shown}": it was made by somebody else meanwhile`,
+      )
     }
     if (failed === os.EBUSY) {
       throw new ImgtoolError('TARGET_INVALID', `Cannot unpack to "${this.#shown}": it is a mount point`, {
@@ -151,7 +157,8 @@ function locate(target: string): {parent: string; name: string; shown: string} {
   // Who writes `link/` or `link/.` means what the link leads to, as for every other tool.
   const path = /\/\.?$/.test(target) || target === '.' ? followed(target) : resolve(target)
   const name = basename(path)
-  if (name === '') throw new ImgtoolError('TARGET_INVALID', `Cannot unpack to "${shown}": it is the root of this system`)
+  if (name === '')
+    throw new ImgtoolError('TARGET_INVALID', `Cannot unpack to "${shown}": it is the root of this system`)
   return {parent: dirname(path), name, shown}
 }
 
@@ -183,7 +190,8 @@ function readState(directory: number, name: string, shown: string): TargetState 
       hint: 'End it with a slash to mean the directory that it leads to',
     })
   }
-  if (type !== os.S_IFDIR) throw new ImgtoolError('TARGET_INVALID', `Cannot unpack to "${shown}": it is not a directory`)
+  if (type !== os.S_IFDIR)
+    throw new ImgtoolError('TARGET_INVALID', `Cannot unpack to "${shown}": it is not a directory`)
   const descriptor = os.check(os.openAt(directory, fromText(name), O_PLACE | os.O_NOFOLLOW), `open "${shown}"`)
   try {
     return readdirSync(os.descriptorPath(descriptor)).length === 0 ? 'empty' : 'occupied'
@@ -200,7 +208,12 @@ const stagingMark = '.imgtool-'
 const maximumStem = 200
 
 /** Makes a locked directory beside the target that nobody else can look into. */
-function makeStaging(parent: number, target: string, shown: string, privileges: Privileges): {name: string; descriptor: number} {
+function makeStaging(
+  parent: number,
+  target: string,
+  shown: string,
+  privileges: Privileges,
+): {name: string; descriptor: number} {
   for (;;) {
     const name = stagingStem(target) + randomBytes(6).toString('hex')
     os.check(os.makeDirectoryAt(parent, fromText(name), 0o700), `make a directory beside "${shown}"`)
@@ -228,7 +241,8 @@ function isSame(parent: number, name: string, descriptor: number): boolean {
 /** A parent with a set-group-id bit or a default ACL would give its group or its rules to every file of the image. */
 function dropInherited(descriptor: number, {uid, gid}: Privileges, shown: string): void {
   const status = os.statusAt(descriptor, '')
-  if (typeof status !== 'number' && status.gid !== gid) os.check(os.changeOwner(descriptor, uid, gid), `own a directory beside "${shown}"`)
+  if (typeof status !== 'number' && status.gid !== gid)
+    os.check(os.changeOwner(descriptor, uid, gid), `own a directory beside "${shown}"`)
   os.check(os.changeMode(descriptor, 0o700), `protect a directory beside "${shown}"`)
   os.removeXattr(descriptor, 'system.posix_acl_default')
   os.removeXattr(descriptor, 'system.posix_acl_access')
@@ -256,7 +270,9 @@ function removeLeftovers(parent: number, target: string): void {
 /** Copies what the target holds, so that merging, too, happens at once or not at all. coreutils know every file system. */
 function copyInto(source: string, staging: number, shown: string): void {
   try {
-    execFileSync('cp', ['-a', '--reflink=auto', '--', `${source}/.`, `/proc/${process.pid}/fd/${staging}/`], {stdio: ['ignore', 'ignore', 'pipe']})
+    execFileSync('cp', ['-a', '--reflink=auto', '--', `${source}/.`, `/proc/${process.pid}/fd/${staging}/`], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
   } catch (error) {
     const [line = ''] = String((error as {stderr?: Buffer}).stderr ?? '').split('\n')
     throw new ImgtoolError(

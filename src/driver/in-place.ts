@@ -7,11 +7,12 @@
 import {writeSync} from 'node:fs'
 import {ImgtoolError} from '../errors.ts'
 import type {ChangeSink, OnWarning} from '../layer/change.ts'
+import {joinPath, splitPath} from '../layer/path.ts'
 import type {Entry} from '../layer/tar/entry.ts'
 import type {Time} from '../layer/tar/number.ts'
 import * as os from '../os/libc.ts'
 import {type ByteString, printable} from '../text.ts'
-import {ConfinedRoot, join, type Place, split} from './confined-root.ts'
+import {ConfinedRoot, type Place} from './confined-root.ts'
 import {KeptPaths} from './kept-paths.ts'
 import {Metadata} from './metadata.ts'
 import type {Privileges} from './privileges.ts'
@@ -60,12 +61,17 @@ export class InPlace implements ChangeSink {
   add(entry: Entry): void {
     this.#mtime = entry.mtime
     if (entry.path === '') return this.#addRoot(entry)
-    const {directory, name} = split(entry.path)
+    const {directory, name} = splitPath(entry.path)
     const place = this.#root.enter(directory)
-    const path = join(place.path, name)
+    const path = joinPath(place.path, name)
     switch (entry.kind) {
       case 'file':
-        this.#open = {entry, descriptor: this.#create(place, name, entry, () => os.openAt(place.descriptor, name, O_NEW, entry.mode & 0o777))}
+        this.#open = {
+          entry,
+          descriptor: this.#create(place, name, entry, () =>
+            os.openAt(place.descriptor, name, O_NEW, entry.mode & 0o777),
+          ),
+        }
         break
       case 'directory':
         this.#addDirectory(place, name, entry)
@@ -83,7 +89,13 @@ export class InPlace implements ChangeSink {
     const {descriptor, entry} = this.#open!
     try {
       for (let done = 0; done < chunk.length; ) {
-        done += writeSync(descriptor, chunk, done, chunk.length - done, entry.pieces === undefined ? null : position + done)
+        done += writeSync(
+          descriptor,
+          chunk,
+          done,
+          chunk.length - done,
+          entry.pieces === undefined ? null : position + done,
+        )
       }
     } catch (error) {
       throw os.systemError((error as NodeJS.ErrnoException).code ?? 'EIO', `write "${printable(entry.path)}"`, error)
@@ -100,7 +112,7 @@ export class InPlace implements ChangeSink {
 
   remove(path: ByteString): void {
     if (this.#kept === undefined) return
-    const {directory, name} = split(path)
+    const {directory, name} = splitPath(path)
     const place = this.#root.find(directory)
     if (place !== undefined) this.#hide(place, name)
   }
@@ -112,7 +124,7 @@ export class InPlace implements ChangeSink {
   }
 
   discard(path: ByteString): void {
-    const {directory, name} = split(path)
+    const {directory, name} = splitPath(path)
     const place = this.#root.find(directory)
     if (place !== undefined) this.#clear(place, name)
   }
@@ -166,9 +178,12 @@ export class InPlace implements ChangeSink {
 
   /** A descriptor of a directory that may be open already. */
   #openDirectory(parent: Place, name: ByteString): Place {
-    const path = join(parent.path, name)
+    const path = joinPath(parent.path, name)
     this.#root.forget(path)
-    return {path, descriptor: os.check(os.openAt(parent.descriptor, name, O_PLACE), `open directory "${printable(path)}"`)}
+    return {
+      path,
+      descriptor: os.check(os.openAt(parent.descriptor, name, O_PLACE), `open directory "${printable(path)}"`),
+    }
   }
 
   #addSpecial(place: Place, name: ByteString, entry: Entry): void {
@@ -185,13 +200,17 @@ export class InPlace implements ChangeSink {
 
   #skipDevice(place: Place, name: ByteString, entry: Entry): void {
     this.#clear(place, name)
-    this.#warn({code: 'DEVICE_SKIPPED', message: `The device "${printable(entry.path)}" was left out`, entry: entry.path})
+    this.#warn({
+      code: 'DEVICE_SKIPPED',
+      message: `The device "${printable(entry.path)}" was left out`,
+      entry: entry.path,
+    })
   }
 
   #addLink(directory: ByteString, name: ByteString, path: ByteString, entry: Entry): void {
     const link = () => {
       const target = this.#findTarget(entry)
-      if (join(target.place.path, target.name) === path) throw linkError(entry, 'it is the link itself')
+      if (joinPath(target.place.path, target.name) === path) throw linkError(entry, 'it is the link itself')
       const place = this.#root.enter(directory)
       return os.linkAt(target.place.descriptor, target.name, place.descriptor, name)
     }
@@ -207,7 +226,7 @@ export class InPlace implements ChangeSink {
   }
 
   #findTarget(entry: Entry): {place: Place; name: ByteString} {
-    const {directory, name} = split(entry.link)
+    const {directory, name} = splitPath(entry.link)
     const place = this.#root.find(directory)
     if (place === undefined || name === '') throw linkError(entry, 'it is not there')
     return {place, name}
@@ -224,18 +243,19 @@ export class InPlace implements ChangeSink {
   }
 
   #clear(place: Place, name: ByteString): void {
-    this.#root.forget(join(place.path, name))
+    this.#root.forget(joinPath(place.path, name))
     removeTree(place.descriptor, name)
   }
 
   /** Removes what lower layers have under a name, and leaves what this layer put there. */
   #hide(place: Place, name: ByteString): void {
-    const path = join(place.path, name)
+    const path = joinPath(place.path, name)
     if (!this.#kept!.has(path)) return this.#clear(place, name)
     if (!this.#isDirectory(place, name)) return
     this.#hideBelow(path)
     // The lower directory is gone with its attributes; the one that is left is there for what this layer has below it.
-    if (!this.#kept!.hasEntry(path)) this.#makeImplied(this.#openDirectory(this.#root.enter(split(path).directory), name), true)
+    if (!this.#kept!.hasEntry(path))
+      this.#makeImplied(this.#openDirectory(this.#root.enter(splitPath(path).directory), name), true)
   }
 
   #hideBelow(path: ByteString): void {
@@ -244,7 +264,7 @@ export class InPlace implements ChangeSink {
       const place = this.#root.find(directory)
       if (place === undefined) continue
       for (const name of listDirectory(place.descriptor)) {
-        const below = join(directory, name)
+        const below = joinPath(directory, name)
         if (!this.#kept!.has(below)) this.#clear(place, name)
         else if (this.#isDirectory(place, name)) left.push(below)
       }
@@ -269,7 +289,8 @@ export class InPlace implements ChangeSink {
     const status = os.statusAt(place.descriptor, '')
     if (typeof status === 'number') throw os.systemError(os.errnoName(status), `inspect "${printable(place.path)}"`)
     // Until the end nothing may keep us out, and a set-group-id bit would give its group to all that is made inside.
-    if ((status.mode & 0o7777) !== 0o700) os.check(os.changeModeOfPath(place.descriptor, 0o700), `set the mode of "${printable(place.path)}"`)
+    if ((status.mode & 0o7777) !== 0o700)
+      os.check(os.changeModeOfPath(place.descriptor, 0o700), `set the mode of "${printable(place.path)}"`)
     this.#directories.set(place.path, {mode, mtime, identity: status.identity})
   }
 
@@ -282,7 +303,8 @@ export class InPlace implements ChangeSink {
     const status = os.statusAt(place.descriptor, '')
     if (typeof status === 'number' || status.identity !== identity) return
     const what = `"${printable(place.path)}"`
-    if ((status.mode & 0o7777) !== mode) os.check(os.changeModeOfPath(place.descriptor, mode), `set the mode of ${what}`)
+    if ((status.mode & 0o7777) !== mode)
+      os.check(os.changeModeOfPath(place.descriptor, mode), `set the mode of ${what}`)
     os.check(os.changeTimeOfPath(place.descriptor, mtime.seconds, mtime.nanoseconds), `set the time of ${what}`)
   }
 }

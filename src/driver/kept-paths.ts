@@ -3,8 +3,8 @@
  *
  * @see OCI image-spec layer.md: "Whiteout files MUST only apply to resources in lower/parent layers"
  */
+import {splitPath} from '../layer/path.ts'
 import type {ByteString} from '../text.ts'
-import {split} from './confined-root.ts'
 
 /** Paths are those after symlinks. About 100 bytes of memory a path. */
 export class KeptPaths {
@@ -13,7 +13,11 @@ export class KeptPaths {
 
   add(path: ByteString): void {
     this.#paths.set(path, true)
-    for (let {directory} = split(path); directory !== '' && !this.#paths.has(directory); {directory} = split(directory)) {
+    for (
+      let {directory} = splitPath(path);
+      directory !== '' && !this.#paths.has(directory);
+      {directory} = splitPath(directory)
+    ) {
       this.#paths.set(directory, false)
     }
   }

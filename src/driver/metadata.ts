@@ -76,7 +76,11 @@ export class Metadata {
     const failed = change()
     if (failed === EINVAL || failed === EPERM) {
       // In a user namespace most ids do not exist.
-      this.#warn({code: 'OWNER_LOST', message: `The owner ${entry.uid}:${entry.gid} cannot be kept here`, entry: entry.path})
+      this.#warn({
+        code: 'OWNER_LOST',
+        message: `The owner ${entry.uid}:${entry.gid} cannot be kept here`,
+        entry: entry.path,
+      })
     } else this.#check(failed, 'set the owner of', entry)
   }
 

@@ -71,7 +71,10 @@ function removeLevels(directory: number, name: ByteString, moveUp: (level: numbe
       if (entry === undefined) {
         levels.pop()
         close(level.descriptor)
-        check(removeDirectoryAt(levels.at(-1)?.descriptor ?? directory, level.name), `remove "${printable(level.name)}"`)
+        check(
+          removeDirectoryAt(levels.at(-1)?.descriptor ?? directory, level.name),
+          `remove "${printable(level.name)}"`,
+        )
       } else if (!isGone(level.descriptor, entry)) {
         if (levels.length < maximumLevels) levels.push(openLevel(level.descriptor, entry))
         else moveUp(level.descriptor, entry)

@@ -6,6 +6,7 @@
  */
 import {ImgtoolError} from '../errors.ts'
 import {type ByteString, printable} from '../text.ts'
+import {joinPath, splitPath} from './path.ts'
 import type {Entry} from './tar/entry.ts'
 import type {EntrySink} from './tar/parser.ts'
 
@@ -41,36 +42,30 @@ const opaqueMark = '.wh..wh..opq'
 const metaPrefix = '.wh..wh.'
 /** aufs keeps files here that have several names; hard links of old layers lead here. */
 const pseudoLinks = '.wh..wh.plnk'
+/** Where they wait for their names. It begins like a whiteout, so that no layer can have an entry of that name. */
+const aside = '.wh..imgtool.plnk'
 
 /** Turns entries into changes. Call {@link finish} at the end of the layer. */
 export class ChangeDecoder implements EntrySink {
   readonly #sink: ChangeSink
   readonly #warn: OnWarning
-  /** Where the targets of aufs's pseudo links wait for their names. */
-  readonly #aside: ByteString
   #usedAside = false
   #adding = false
 
-  /** @param aside a path at the root that no layer has */
-  constructor(sink: ChangeSink, warn: OnWarning, aside: ByteString) {
+  constructor(sink: ChangeSink, warn: OnWarning) {
     this.#sink = sink
     this.#warn = warn
-    this.#aside = aside
   }
 
   entry(entry: Entry): void {
-    const slash = entry.path.lastIndexOf('/')
-    const name = entry.path.slice(slash + 1)
+    const {directory, name} = splitPath(entry.path)
     this.#adding = false
     if (isBelowPseudoLinks(entry.path)) return this.#addAside(entry)
-    if (slash !== -1 && hasReservedComponent(entry.path.slice(0, slash))) {
-      throw invalid(entry.path, 'lies below a whiteout')
-    }
+    if (hasReservedComponent(directory)) throw invalid(entry.path, 'would have something below it')
     if (!name.startsWith(prefix)) return this.#add(entry)
-    const directory = slash === -1 ? '' : entry.path.slice(0, slash)
     if (name === opaqueMark) this.#sink.opaque(directory)
     else if (name.startsWith(metaPrefix)) this.#ignore(entry.path)
-    else this.#sink.remove(join(directory, targetOf(entry.path, name)))
+    else this.#sink.remove(joinPath(directory, targetOf(entry.path, name)))
   }
 
   data(chunk: Buffer, position: number): void {
@@ -83,29 +78,33 @@ export class ChangeDecoder implements EntrySink {
 
   /** Ends the layer. */
   finish(): void {
-    if (this.#usedAside) this.#sink.discard(this.#aside)
+    if (this.#usedAside) this.#sink.discard(aside)
   }
 
   #add(entry: Entry): void {
     this.#adding = true
     const link = entry.kind === 'hardlink' && isBelowPseudoLinks(entry.link)
-    this.#sink.add(link ? {...entry, link: this.#inAside(entry.link)} : entry)
+    this.#sink.add(link ? {...entry, link: inAside(entry.link)} : entry)
   }
 
   #addAside(entry: Entry): void {
     if (entry.kind !== 'file') return
     this.#usedAside = true
-    this.#add({...entry, path: this.#inAside(entry.path)})
-  }
-
-  #inAside(path: ByteString): ByteString {
-    return this.#aside + path.slice(pseudoLinks.length)
+    this.#add({...entry, path: inAside(entry.path)})
   }
 
   #ignore(path: ByteString): void {
     const known = ['.wh..wh.aufs', '.wh..wh.orph', pseudoLinks].includes(path)
-    if (!known) this.#warn({code: 'WHITEOUT_UNKNOWN', message: `Ignored "${printable(path)}", an unknown aufs name`, entry: path})
+    if (!known)
+      this.#warn({code: 'WHITEOUT_UNKNOWN', message: `Ignored "${printable(path)}", an unknown aufs name`, entry: path})
   }
+}
+
+/** What an entry deletes when it is a whiteout: one name, or all that lower layers have in its directory. */
+export function whiteoutKind(path: ByteString): 'remove' | 'opaque' | undefined {
+  const {name} = splitPath(path)
+  if (name === opaqueMark) return 'opaque'
+  return name.startsWith(prefix) && !name.startsWith(metaPrefix) ? 'remove' : undefined
 }
 
 /** What a whiteout deletes. Names that mean a directory itself or its parent must not reach any system call. */
@@ -123,8 +122,8 @@ function hasReservedComponent(directory: ByteString): boolean {
   return directory.startsWith(prefix) || directory.includes(`/${prefix}`)
 }
 
-function join(directory: ByteString, name: ByteString): ByteString {
-  return directory === '' ? name : `${directory}/${name}`
+function inAside(path: ByteString): ByteString {
+  return aside + path.slice(pseudoLinks.length)
 }
 
 function invalid(path: ByteString, why: string): ImgtoolError {

@@ -63,7 +63,12 @@ export async function readLayer(
   }
 }
 
-async function readVerified(layer: LayerSource, sink: EntrySink, budget: Budget, signal?: AbortSignal): Promise<LayerFacts> {
+async function readVerified(
+  layer: LayerSource,
+  sink: EntrySink,
+  budget: Budget,
+  signal?: AbortSignal,
+): Promise<LayerFacts> {
   const compression = detectCompression(await layer.blob.read(0, headSize))
   const stored = new Verifier(layer.digest, `layer ${layer.index}`)
   const plain = new Verifier(layer.diffID, `the uncompressed tar of layer ${layer.index}`)
@@ -73,7 +78,9 @@ async function readVerified(layer: LayerSource, sink: EntrySink, budget: Budget,
   const watched = !isSame && layer.digest !== undefined
   const source = watched ? stored.watch(layer.blob.stream()) : layer.blob.stream()
   const {limits} = budget
-  const parser = new TarParser(sink, limits, () => checkLimit(limits, 'entries', ++budget.entries, 'entries of the image'))
+  const parser = new TarParser(sink, limits, () =>
+    checkLimit(limits, 'entries', ++budget.entries, 'entries of the image'),
+  )
   const entriesBefore = budget.entries
   let tarSize = 0
   for await (const chunk of isPlain ? source : decompress(source, compression)) {
@@ -130,9 +137,13 @@ class Verifier {
   /** For bytes that another verifier has hashed. */
   verifySame(actual: Digest): void {
     if (this.#expected === undefined || this.#expected === actual) return
-    throw new ImgtoolError('DIGEST_MISMATCH', `Cannot use ${this.#what}: its digest is ${actual}, expected ${this.#expected}`, {
-      expected: this.#expected,
-      actual,
-    })
+    throw new ImgtoolError(
+      'DIGEST_MISMATCH',
+      `Cannot use ${this.#what}: its digest is ${actual}, expected ${this.#expected}`,
+      {
+        expected: this.#expected,
+        actual,
+      },
+    )
   }
 }

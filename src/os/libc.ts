@@ -56,6 +56,7 @@ const calls = {
   fchownat: libc.func('int fchownat(int, const void *, uint32_t, uint32_t, int)'),
   fchmod: libc.func('int fchmod(int, uint32_t)'),
   chmod: libc.func('int chmod(const void *, uint32_t)'),
+  futimens: libc.func('int futimens(int, const void *)'),
   utimensat: libc.func('int utimensat(int, const void *, const void *, int)'),
   ftruncate: libc.func('int ftruncate(int, int64_t)'),
   statx: libc.func('int statx(int, const void *, int, unsigned int, void *)'),
@@ -229,7 +230,7 @@ export function changeTimeAt(directory: number, name: ByteString, seconds: numbe
 
 /** Sets the modification time of an open file that is no O_PATH descriptor. */
 export function changeTime(descriptor: number, seconds: number, nanoseconds: number): number {
-  return result(calls.utimensat(descriptor, null, setTimes(seconds, nanoseconds), 0))
+  return result(calls.futimens(descriptor, setTimes(seconds, nanoseconds)))
 }
 
 /** Sets the modification time of what an O_PATH descriptor holds. */
@@ -279,7 +280,9 @@ export function setXattr(descriptor: number, name: ByteString, value: ByteString
 
 /** Sets an xattr of a name, of the link itself when it is one. */
 export function setXattrAt(directory: number, at: ByteString, name: ByteString, value: ByteString): number {
-  return result(calls.lsetxattr(path(`${descriptorPath(directory)}/${at}`), path(name, 1), bytes(value), value.length, 0))
+  return result(
+    calls.lsetxattr(path(`${descriptorPath(directory)}/${at}`), path(name, 1), bytes(value), value.length, 0),
+  )
 }
 
 /** @returns names, or a negative errno */
@@ -294,7 +297,12 @@ export function removeXattr(descriptor: number, name: ByteString): number {
 }
 
 /** Renames within the kernel's own checks: fails with EEXIST when the new name exists. */
-export function renameNoReplaceAt(fromDirectory: number, from: ByteString, toDirectory: number, to: ByteString): number {
+export function renameNoReplaceAt(
+  fromDirectory: number,
+  from: ByteString,
+  toDirectory: number,
+  to: ByteString,
+): number {
   return result(calls.renameat2(SYS_renameat2, fromDirectory, path(from, 1), toDirectory, path(to), RENAME_NOREPLACE))
 }
 

@@ -19,7 +19,8 @@ export function parsePax(body: Buffer): PaxRecord[] {
   const records: PaxRecord[] = []
   for (let at = 0; at < body.length; ) {
     const blank = body.indexOf(0x20, at)
-    const digits = body.toString('latin1', 
+    const digits = body.toString(
+      'latin1',
       at,
       blank === -1 ? at + maximumLengthDigits : Math.min(blank, at + maximumLengthDigits + 1),
     )

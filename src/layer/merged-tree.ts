@@ -1,0 +1,228 @@
+/**
+ * The merged root file system of an image in memory: what a driver would make of the layers, without a file system.
+ * Contents are not kept, so its size goes with the number of entries.
+ */
+import {ImgtoolError} from '../errors.ts'
+import {type ByteString, printable} from '../text.ts'
+import type {ChangeSink} from './change.ts'
+import {joinPath, splitPath} from './path.ts'
+import type {Entry} from './tar/entry.ts'
+
+/** A name in the tree. */
+export interface TreeFile {
+  /** Of the file: several names of one file share it, and it is the entry that made the file, with that entry's path. */
+  readonly entry: Entry
+  /** Layer that made it, base first, from 0. */
+  readonly layer: number
+  /** Names that lead to the file. */
+  readonly links: {count: number}
+}
+
+interface Node {
+  file: TreeFile
+  /** Of a directory, by name. */
+  children: Map<ByteString, Node> | undefined
+  /** Last layer that added the name, and last one that added it or something below it. */
+  added: number
+  touched: number
+  readonly parent: Node | undefined
+  readonly name: ByteString
+}
+
+/** As many as a kernel follows. @see path_resolution(7) */
+const maximumExpansions = 40
+
+export class MergedTree implements ChangeSink {
+  readonly #root: Node = {
+    file: {entry: impliedDirectory('', undefined), layer: 0, links: {count: 1}},
+    children: new Map(),
+    added: -1,
+    touched: -1,
+    parent: undefined,
+    name: '',
+  }
+  #layer = -1
+
+  /** Call before each layer, base first. */
+  startLayer(): void {
+    this.#layer++
+  }
+
+  add(entry: Entry): void {
+    if (entry.path === '') {
+      if (entry.kind !== 'directory') throw new ImgtoolError('ENTRY_INVALID', `The root would become a ${entry.kind}`)
+      this.#root.file = {...this.#root.file, entry, layer: this.#layer}
+      return
+    }
+    const {directory, name} = splitPath(entry.path)
+    const parent = this.#enter(directory, entry)
+    const file = entry.kind === 'hardlink' ? this.#linkTo(entry) : {entry, layer: this.#layer, links: {count: 1}}
+    this.#put(parent, name, file)
+  }
+
+  data(): void {}
+
+  end(): void {}
+
+  remove(path: ByteString): void {
+    const node = this.#find(path)
+    if (node !== undefined && node !== this.#root) this.#hide(node)
+  }
+
+  opaque(path: ByteString): void {
+    const node = this.#findDirectory(path)
+    for (const child of [...(node?.children?.values() ?? [])]) this.#hide(child)
+  }
+
+  discard(path: ByteString): void {
+    const node = this.#find(path)
+    if (node !== undefined) this.#delete(node)
+  }
+
+  /**
+   * Names below a path, sorted by bytes, each directory before what is in it.
+   *
+   * @param depth levels below the path; 0 is the path alone
+   * @returns undefined when there is no such path; the path itself comes first
+   */
+  list(path: ByteString, depth: number): {path: ByteString; file: TreeFile}[] | undefined {
+    const start = this.#find(path)
+    if (start === undefined) return undefined
+    const listed: {path: ByteString; file: TreeFile}[] = []
+    const left: {node: Node; path: ByteString; depth: number}[] = [{node: start, path: pathOf(start), depth}]
+    for (let next = left.pop(); next !== undefined; next = left.pop()) {
+      listed.push({path: next.path, file: next.node.file})
+      if (next.depth === 0 || next.node.children === undefined) continue
+      const names = [...next.node.children.keys()].sort().reverse()
+      for (const name of names) {
+        const below = joinPath(next.path, name)
+        left.push({node: next.node.children.get(name)!, path: below, depth: next.depth - 1})
+      }
+    }
+    return listed
+  }
+
+  #put(parent: Node, name: ByteString, file: TreeFile): void {
+    const before = parent.children!.get(name)
+    const isDirectory = file.entry.kind === 'directory'
+    const children = isDirectory ? (before?.children ?? new Map<ByteString, Node>()) : undefined
+    if (before !== undefined) before.file.links.count--
+    const node: Node = {file, children, added: this.#layer, touched: this.#layer, parent, name}
+    if (children !== undefined && before?.children === children) {
+      // A directory over a directory keeps its children: they must find the same parent.
+      before.file = file
+      before.added = this.#layer
+      before.touched = this.#layer
+    } else parent.children!.set(name, node)
+    for (
+      let above: Node | undefined = parent;
+      above !== undefined && above.touched !== this.#layer;
+      above = above.parent
+    ) {
+      above.touched = this.#layer
+    }
+  }
+
+  #linkTo(entry: Entry): TreeFile {
+    const {directory, name} = splitPath(entry.link)
+    const target = this.#findDirectory(directory)?.children?.get(name)
+    if (target === undefined || target.children !== undefined) {
+      throw new ImgtoolError(
+        'LINK_INVALID',
+        `Cannot follow the hard link "${printable(entry.path)}" to "${printable(entry.link)}"`,
+        {entry: entry.path},
+      )
+    }
+    target.file.links.count++
+    return target.file
+  }
+
+  /** Removes a name of the lower layers, and leaves what this layer put there. */
+  #hide(node: Node): void {
+    const left = [node]
+    for (let next = left.pop(); next !== undefined; next = left.pop()) {
+      if (next.touched !== this.#layer) this.#delete(next)
+      else if (next.children !== undefined) {
+        left.push(...next.children.values())
+        if (next.added !== this.#layer)
+          next.file = {...next.file, entry: impliedDirectory(pathOf(next), next.file.entry), layer: this.#layer}
+      }
+    }
+  }
+
+  #delete(node: Node): void {
+    node.file.links.count--
+    node.parent?.children?.delete(node.name)
+  }
+
+  /** The directory at a path, with symlinks led inside the root; missing ones are made. */
+  #enter(path: ByteString, entry: Entry): Node {
+    const node = this.#walk(path, entry)
+    if (node?.children !== undefined) return node
+    throw new ImgtoolError('ENTRY_INVALID', `"${printable(path)}" goes through something that is no directory`)
+  }
+
+  #findDirectory(path: ByteString): Node | undefined {
+    return this.#walk(path, undefined)
+  }
+
+  #find(path: ByteString): Node | undefined {
+    if (path === '') return this.#root
+    const {directory, name} = splitPath(path)
+    return this.#findDirectory(directory)?.children?.get(name)
+  }
+
+  #walk(path: ByteString, implying: Entry | undefined): Node | undefined {
+    const ahead = path === '' ? [] : path.split('/').reverse()
+    let node = this.#root
+    for (let expansions = 0, part = ahead.pop(); part !== undefined; part = ahead.pop()) {
+      if (part === '' || part === '.') continue
+      if (part === '..') {
+        node = node.parent ?? this.#root
+        continue
+      }
+      const next = node.children?.get(part) ?? (implying === undefined ? undefined : this.#imply(node, part, implying))
+      if (next === undefined) return undefined
+      if (next.file.entry.kind === 'symlink') {
+        if (++expansions > maximumExpansions)
+          throw new ImgtoolError('LINK_INVALID', `"${printable(path)}" leads through too many symlinks`)
+        if (next.file.entry.link.startsWith('/')) node = this.#root
+        ahead.push(...next.file.entry.link.split('/').reverse())
+      } else if (next.children === undefined) return undefined
+      else node = next
+    }
+    return node
+  }
+
+  #imply(parent: Node, name: ByteString, entry: Entry): Node | undefined {
+    if (parent.children === undefined) return undefined
+    const path = joinPath(pathOf(parent), name)
+    const file = {entry: impliedDirectory(path, entry), layer: this.#layer, links: {count: 1}}
+    const node: Node = {file, children: new Map(), added: -1, touched: this.#layer, parent, name}
+    parent.children.set(name, node)
+    return node
+  }
+}
+
+function pathOf(node: Node): ByteString {
+  const names: ByteString[] = []
+  for (let at: Node | undefined = node; at !== undefined && at.name !== ''; at = at.parent) names.push(at.name)
+  return names.reverse().join('/')
+}
+
+/** A directory that no layer describes; its time is that of what it was needed for. */
+function impliedDirectory(path: ByteString, cause: Entry | undefined): Entry {
+  return {
+    path,
+    kind: 'directory',
+    mode: 0o755,
+    uid: 0,
+    gid: 0,
+    mtime: cause?.mtime ?? {seconds: 0, nanoseconds: 0},
+    size: 0,
+    link: '',
+    deviceMajor: 0,
+    deviceMinor: 0,
+    xattrs: new Map(),
+  }
+}

@@ -1,0 +1,18 @@
+/** Paths inside a root file system: components joined by `/`, nothing at either end, empty for the root. */
+import type {ByteString} from '../text.ts'
+
+/** Joins two paths; either may be empty. */
+export function joinPath(directory: ByteString, name: ByteString): ByteString {
+  return directory === '' ? name : `${directory}/${name}`
+}
+
+/** The directory and the name of a path. */
+export function splitPath(path: ByteString): {directory: ByteString; name: ByteString} {
+  const slash = path.lastIndexOf('/')
+  return {directory: slash === -1 ? '' : path.slice(0, slash), name: path.slice(slash + 1)}
+}
+
+/** Number of components. */
+export function pathDepth(path: ByteString): number {
+  return path === '' ? 0 : path.split('/').length
+}
