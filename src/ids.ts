@@ -32,7 +32,9 @@ export async function resolveV1(
     if (isCut || whyMissing(node.layer) !== undefined) continue
     // Layers that are links to one another are one blob.
     const known = diffIDs.get(node.layer)
-    const diffID = known ?? (await readLayer({index: parent?.diffIDs.length ?? 0, blob: node.layer}, nothing, budget, options.signal)).diffID
+    const diffID =
+      known ??
+      (await readLayer({index: parent?.diffIDs.length ?? 0, blob: node.layer}, nothing, budget, options.signal)).diffID
     diffIDs.set(node.layer, diffID)
     configs.set(node.id, convert(node, parent, diffID))
   }
@@ -52,7 +54,8 @@ function parentsFirst(nodes: ReadonlyMap<string, V1Node>, wanted: Iterable<strin
   const order = new Set<V1Node>()
   for (const id of wanted) {
     const way: V1Node[] = []
-    for (let node = nodes.get(id); node !== undefined && !order.has(node); node = nodes.get(node.parent ?? '')) way.push(node)
+    for (let node = nodes.get(id); node !== undefined && !order.has(node); node = nodes.get(node.parent ?? ''))
+      way.push(node)
     for (const node of way.reverse()) order.add(node)
   }
   return [...order]

@@ -61,8 +61,12 @@ export const defaultLimits: Limits = {
  */
 export function checkLimit(limits: Limits, name: keyof Limits, value: number | bigint, what: string): void {
   if (value > limits[name]) {
-    throw new ImgtoolError('LIMIT_EXCEEDED', `Limit "${name}" exceeded: ${value} ${what}, at most ${limits[name]} are read`, {
-      hint: `Raise it with --limit ${name}=N if the archive is trusted`,
-    })
+    throw new ImgtoolError(
+      'LIMIT_EXCEEDED',
+      `Limit "${name}" exceeded: ${value} ${what}, at most ${limits[name]} are read`,
+      {
+        hint: `Raise it with --limit ${name}=N if the archive is trusted`,
+      },
+    )
   }
 }

@@ -1,7 +1,7 @@
 /** Sizes of layers for people: exact where they cost nothing, else what the archive itself says. */
 import {ImgtoolError} from './errors.ts'
-import {measureLayer, type ReadingBudget} from './layer/measure.ts'
 import type {Layer} from './image/model.ts'
+import {measureLayer, type ReadingBudget} from './layer/measure.ts'
 import {defaultLimits, type Limits} from './limits.ts'
 
 export interface LayerSize {

@@ -60,29 +60,8 @@ export class InPlace implements ChangeSink {
 
   add(entry: Entry): void {
     this.#mtime = entry.mtime
-    if (entry.path === '') return this.#addRoot(entry)
-    const {directory, name} = splitPath(entry.path)
-    const place = this.#root.enter(directory)
-    const path = joinPath(place.path, name)
-    switch (entry.kind) {
-      case 'file':
-        this.#open = {
-          entry,
-          descriptor: this.#create(place, name, entry, () =>
-            os.openAt(place.descriptor, name, O_NEW, entry.mode & 0o777),
-          ),
-        }
-        break
-      case 'directory':
-        this.#addDirectory(place, name, entry)
-        break
-      case 'hardlink':
-        this.#addLink(directory, name, path, entry)
-        break
-      default:
-        this.#addSpecial(place, name, entry)
-    }
-    this.#kept?.add(path)
+    if (entry.path === '') this.#addRoot(entry)
+    else this.#addNamed(entry)
   }
 
   data(chunk: Buffer, position: number): void {
@@ -150,6 +129,31 @@ export class InPlace implements ChangeSink {
     this.#root.close()
   }
 
+  #addNamed(entry: Entry): void {
+    const {directory, name} = splitPath(entry.path)
+    const place = this.#root.enter(directory)
+    const path = joinPath(place.path, name)
+    switch (entry.kind) {
+      case 'file':
+        this.#open = {
+          entry,
+          descriptor: this.#create(place, name, entry, () =>
+            os.openAt(place.descriptor, name, O_NEW, entry.mode & 0o777),
+          ),
+        }
+        break
+      case 'directory':
+        this.#addDirectory(place, name, entry)
+        break
+      case 'hardlink':
+        this.#addLink(directory, name, path, entry)
+        break
+      default:
+        this.#addSpecial(place, name, entry)
+    }
+    this.#kept?.add(path)
+  }
+
   #closeFile(): void {
     if (this.#open !== undefined) os.close(this.#open.descriptor)
     this.#open = undefined
@@ -189,7 +193,10 @@ export class InPlace implements ChangeSink {
   #addSpecial(place: Place, name: ByteString, entry: Entry): void {
     const {kind, mode, deviceMajor, deviceMinor} = entry
     const isDevice = kind === 'character' || kind === 'block'
-    if (isDevice && !this.#metadata.canMakeDevices()) return this.#skipDevice(place, name, entry)
+    if (isDevice && !this.#metadata.canMakeDevices()) {
+      this.#skipDevice(place, name, entry)
+      return
+    }
     this.#create(place, name, entry, () =>
       kind === 'symlink'
         ? os.symlinkAt(entry.link, place.descriptor, name)
@@ -250,7 +257,10 @@ export class InPlace implements ChangeSink {
   /** Removes what lower layers have under a name, and leaves what this layer put there. */
   #hide(place: Place, name: ByteString): void {
     const path = joinPath(place.path, name)
-    if (!this.#kept!.has(path)) return this.#clear(place, name)
+    if (!this.#kept!.has(path)) {
+      this.#clear(place, name)
+      return
+    }
     if (!this.#isDirectory(place, name)) return
     this.#hideBelow(path)
     // The lower directory is gone with its attributes; the one that is left is there for what this layer has below it.

@@ -49,6 +49,15 @@ export interface SizedNode extends Omit<ForestNode, 'layer'> {
   readonly sizeExact: boolean
 }
 
+/** An archive whose images grew out of one another. */
+export interface Ancestry {
+  /** As the user named the archive. */
+  readonly label: string
+  readonly set: ImageSet
+  /** Those of the set's images that matter, with their ancestors. @default everything in the archive */
+  readonly images?: readonly Image[]
+}
+
 /**
  * Finds the parents of everything in several archives; what they share is one node.
  *
@@ -56,13 +65,13 @@ export interface SizedNode extends Omit<ForestNode, 'layer'> {
  *   so that the order of the archives does not matter
  * @throws {ImgtoolError} PARENT_CYCLE when archives name each other's layers as parents in a circle
  */
-export function findParents(archives: readonly {readonly label: string; readonly set: ImageSet}[]): ForestNode[] {
+export function findParents(archives: readonly Ancestry[]): ForestNode[] {
   const forest: Forest = {nodes: new Map(), stepIDs: new Map()}
   for (const {label, set} of archives) {
     if (set.format === 'docker-v1') addV1(forest, set, label)
     else for (const image of set.images) addImage(forest, image, label)
   }
-  return inOrder(forest.nodes)
+  return withAncestors(inOrder(forest.nodes), new Set(archives.flatMap(wantedIDs)))
 }
 
 /**
@@ -84,6 +93,11 @@ export function addSizes(
     sized.set(node.id, {...node, size, virtualSize, sizeExact: exact && (below?.sizeExact ?? true)})
   }
   return [...sized.values()]
+}
+
+/** Names the image at its last node. */
+function endOf(image: Image): Digest {
+  return image.imageID ?? sha256(image.config)
 }
 
 interface Draft extends Omit<ForestNode, 'tags' | 'images'> {
@@ -128,9 +142,9 @@ function addImage(forest: Forest, image: Image, archive: string): void {
     const known = forest.nodes.get(forest.stepIDs.get(sequence) ?? '')
     last = known ?? addStep(forest, step, {sequence, archive, parent: last?.id})
   }
-  last ??= addStep(forest, {}, {sequence: image.imageID ?? sha256(image.config), archive, parent: undefined})
+  last ??= addStep(forest, {}, {sequence: endOf(image), archive, parent: undefined})
   for (const name of image.names) last.tags.add(name)
-  if (image.imageID !== undefined) last.images.add(image.imageID)
+  last.images.add(endOf(image))
 }
 
 function addStep(
@@ -173,6 +187,23 @@ function inOrder(nodes: ReadonlyMap<string, Draft>): ForestNode[] {
   }
   if (ordered.length < nodes.size) throw cycle(nodes, ordered)
   return ordered
+}
+
+/** Ids of nodes and images that an archive is asked for. */
+function wantedIDs({set, images}: Ancestry): string[] {
+  const ids = (images ?? set.images).map((image) => (set.format === 'docker-v1' ? image.v1ID : endOf(image)))
+  return [...ids.filter((id) => id !== undefined), ...(images === undefined ? set.v1.keys() : [])]
+}
+
+/** @param nodes parents before children */
+function withAncestors(nodes: readonly ForestNode[], wanted: ReadonlySet<string>): ForestNode[] {
+  const kept = new Set<string>()
+  for (const node of nodes.toReversed()) {
+    const isWanted = wanted.has(node.id) || node.images.some((id) => wanted.has(id))
+    if (isWanted) kept.add(node.id)
+    if (kept.has(node.id) && node.parent !== undefined) kept.add(node.parent)
+  }
+  return nodes.filter(({id}) => kept.has(id))
 }
 
 function compareAge(a: Draft, b: Draft): number {

@@ -60,10 +60,10 @@ export class ChangeDecoder implements EntrySink {
   entry(entry: Entry): void {
     const {directory, name} = splitPath(entry.path)
     this.#adding = false
-    if (isBelowPseudoLinks(entry.path)) return this.#addAside(entry)
-    if (hasReservedComponent(directory)) throw invalid(entry.path, 'would have something below it')
-    if (!name.startsWith(prefix)) return this.#add(entry)
-    if (name === opaqueMark) this.#sink.opaque(directory)
+    if (isBelowPseudoLinks(entry.path)) this.#addAside(entry)
+    else if (hasReservedComponent(directory)) throw invalid(entry.path, 'would have something below it')
+    else if (!name.startsWith(prefix)) this.#add(entry)
+    else if (name === opaqueMark) this.#sink.opaque(directory)
     else if (name.startsWith(metaPrefix)) this.#ignore(entry.path)
     else this.#sink.remove(joinPath(directory, targetOf(entry.path, name)))
   }

@@ -175,23 +175,22 @@ export class MergedTree implements ChangeSink {
   #walk(path: ByteString, implying: Entry | undefined): Node | undefined {
     const ahead = path === '' ? [] : path.split('/').reverse()
     let node = this.#root
-    for (let expansions = 0, part = ahead.pop(); part !== undefined; part = ahead.pop()) {
+    let expansions = 0
+    for (let part = ahead.pop(); part !== undefined; part = ahead.pop()) {
       if (part === '' || part === '.') continue
-      if (part === '..') {
-        node = node.parent ?? this.#root
-        continue
-      }
-      const next = node.children?.get(part) ?? (implying === undefined ? undefined : this.#imply(node, part, implying))
-      if (next === undefined) return undefined
-      if (next.file.entry.kind === 'symlink') {
-        if (++expansions > maximumExpansions)
-          throw new ImgtoolError('LINK_INVALID', `"${printable(path)}" leads through too many symlinks`)
+      const next = part === '..' ? (node.parent ?? this.#root) : this.#step(node, part, implying)
+      if (next?.file.entry.kind === 'symlink') {
+        if (++expansions > maximumExpansions) throw tooManyLinks(path)
         if (next.file.entry.link.startsWith('/')) node = this.#root
         ahead.push(...next.file.entry.link.split('/').reverse())
-      } else if (next.children === undefined) return undefined
+      } else if (next?.children === undefined) return undefined
       else node = next
     }
     return node
+  }
+
+  #step(node: Node, name: ByteString, implying: Entry | undefined): Node | undefined {
+    return node.children?.get(name) ?? (implying === undefined ? undefined : this.#imply(node, name, implying))
   }
 
   #imply(parent: Node, name: ByteString, entry: Entry): Node | undefined {
@@ -202,6 +201,10 @@ export class MergedTree implements ChangeSink {
     parent.children.set(name, node)
     return node
   }
+}
+
+function tooManyLinks(path: ByteString): ImgtoolError {
+  return new ImgtoolError('LINK_INVALID', `"${printable(path)}" leads through too many symlinks`)
 }
 
 function pathOf(node: Node): ByteString {
