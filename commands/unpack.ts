@@ -1,37 +1,46 @@
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../src/cli/base-command.ts'
 import {startProgress} from '../src/cli/progress.ts'
+import {imageArgument} from '../src/cli/shared-options.ts'
 import {selectImage} from '../src/open.ts'
 import {printableText} from '../src/text.ts'
 import {type UnpackResult, unpackImage} from '../src/unpack.ts'
 import {formatSize} from '../src/view/size.ts'
 
 export default class Unpack extends BaseCommand<typeof Unpack> {
-  static override args = {
-    reference: Args.string({description: 'image to unpack, such as app.tar or oci:layout:1.0', required: true}),
-    directory: Args.string({description: 'where its root file system appears, complete or not at all', required: true}),
+  static override readonly summary = 'Unpack an image onto a directory.'
+  static override readonly description =
+    `All layers are applied in order; deletions follow the OCI specification. Everything is verified before the directory appears, complete or not at all.
+As root the result is exact: owners, modes, times, links, devices, capabilities, holes. As anybody else, what cannot be kept is said first, and the rest is done.`
+  static override readonly args = {
+    image: imageArgument,
+    directory: Args.string({description: 'where the root file system appears', ignoreStdin: true, required: true}),
   }
-  static override description = `Unpack an image onto a directory.
-
-All layers are applied in order; deletions follow the OCI specification. Everything is verified before the directory
-appears. As root the result is exact: owners, modes, times, links, devices, capabilities, holes. As any other user, what
-cannot be kept is said first, and the rest is done.`
-  static override examples = [
-    '<%= config.bin %> <%= command.id %> app.tar rootfs',
-    '<%= config.bin %> <%= command.id %> --dry-run docker-archive:app.tar:app:1.0 rootfs',
-    'gunzip -c app.tar.gz | <%= config.bin %> <%= command.id %> - rootfs',
-  ]
-  static override flags = {
-    'dry-run': Flags.boolean({char: 'n', description: 'read and verify everything, write nothing', env: 'IMGTOOL_DRY_RUN'}),
+  static override readonly flags = {
+    'dry-run': Flags.boolean({
+      char: 'n',
+      description: 'read and verify everything, write nothing',
+      env: 'IMGTOOL_DRY_RUN',
+    }),
     force: Flags.boolean({char: 'f', description: 'unpack over a directory that is not empty', env: 'IMGTOOL_FORCE'}),
-    progress: Flags.boolean({allowNo: true, default: true, description: 'show progress on a terminal', env: 'IMGTOOL_PROGRESS'}),
+    progress: Flags.boolean({
+      allowNo: true,
+      default: true,
+      description: 'show progress on a terminal',
+      env: 'IMGTOOL_PROGRESS',
+    }),
     sync: Flags.boolean({description: 'wait for the disk before the directory appears', env: 'IMGTOOL_SYNC'}),
   }
+  static override readonly examples = [
+    '<%= config.bin %> <%= command.id %> app.tar rootfs',
+    '<%= config.bin %> <%= command.id %> --dry-run docker-archive:app.tar:app:1.0 rootfs',
+    '$ ssh host docker save app | <%= config.bin %> <%= command.id %> - rootfs',
+  ]
 
   override async run(): Promise<UnpackResult & {directory: string; dryRun: boolean}> {
     const {directory} = this.args
     const {signal} = this
-    await using source = await this.open(this.args.reference)
+    await using source = await this.open(this.args.image)
     const image = selectImage(source, this.platform)
     const progress = startProgress('Unpacking', this.flags.progress && !this.flags.quiet && !this.jsonEnabled())
     const dryRun = this.flags['dry-run']

@@ -1,4 +1,5 @@
 /** From what the user typed to the images of an archive. */
+import {existsSync} from 'node:fs'
 import type {Archive} from './archive/archive.ts'
 import {openArchive} from './archive/open.ts'
 import {ImgtoolError} from './errors.ts'
@@ -6,7 +7,7 @@ import type {Format, Image, ImageSet, Platform} from './image/model.ts'
 import {isNamed} from './image/names.ts'
 import {readImages} from './image/read-images.ts'
 import {defaultLimits, type Limits} from './limits.ts'
-import {formatReference, type Reference} from './reference.ts'
+import {formatReference, parseReference, type Reference} from './reference.ts'
 import {printableText} from './text.ts'
 
 /** An open archive with its images. Whoever opened it closes it: `await using source = await openSource(…)`. */
@@ -27,15 +28,20 @@ const formatsOf: Record<Reference['transport'], readonly Format[]> = {
 /**
  * Opens the archive of a reference and reads its documents; layers are not read.
  *
+ * @param reference parsed, or as a user types it
  * @throws {ImgtoolError} whatever opening and reading throw; FORMAT_UNKNOWN when the archive is not what the transport says
  */
-export async function openSource(reference: Reference, options: {readonly limits?: Limits} = {}): Promise<Source> {
+export async function openSource(
+  reference: Reference | string,
+  options: {readonly limits?: Limits} = {},
+): Promise<Source> {
+  const parsed = typeof reference === 'string' ? parseReference(reference, existsSync) : reference
   const limits = options.limits ?? defaultLimits
-  const archive = await openArchive(reference.path, limits)
+  const archive = await openArchive(parsed.path, limits)
   try {
     const set = await readImages(archive, limits)
-    requireTransport(reference, archive, set)
-    return {reference, archive, set, [Symbol.asyncDispose]: () => archive.close()}
+    requireTransport(parsed, archive, set)
+    return {reference: parsed, archive, set, [Symbol.asyncDispose]: () => archive.close()}
   } catch (error) {
     await archive.close()
     throw error
