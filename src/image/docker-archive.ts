@@ -13,6 +13,7 @@ import {type ConfigFacts, readConfig, requireSameCount, withoutDiffIDs} from './
 import {parseDocument, readDocument, requireBlob} from './json.ts'
 import {missingBlob} from './missing.ts'
 import type {Image, Layer} from './model.ts'
+import {familiarName} from './names.ts'
 import {dockerManifestSchema} from './schemas.ts'
 
 /** Name of the document that makes an archive one of docker 1.10 or later. */
@@ -37,8 +38,9 @@ export async function readDockerArchive(archive: Archive, limits: Limits): Promi
     images.push({
       format: 'docker-archive',
       index: images.length,
-      names: item.RepoTags,
-      aliases: [],
+      // skopeo and podman write whole names, docker what it shows.
+      names: item.RepoTags.map(familiarName),
+      aliases: item.RepoTags.filter((name) => name !== familiarName(name)),
       ...withoutDiffIDs(facts),
       manifest,
       layers,

@@ -27,7 +27,7 @@ export interface EntrySink {
 export type Demand =
   | {readonly kind: 'take'; readonly size: number; readonly optional?: boolean}
   | {readonly kind: 'data'; readonly size: number; readonly position: number}
-  | {readonly kind: 'skip'; readonly size: number}
+  | {readonly kind: 'skip'; readonly size: number; readonly optional?: boolean}
 
 /** A part of the grammar: yields demands, gets the bytes of a `take`; undefined where an optional one met the end. */
 export type Grammar<Result> = Generator<Demand, Result, Buffer | undefined>
@@ -64,13 +64,13 @@ export class TarParser {
   }
 
   /**
-   * Ends the tar. It may lack the zero blocks of its end, but not end within an entry.
+   * Ends the tar. It may lack the zero blocks of its end and the padding of its last entry, but not end within an entry:
+   * umoci 0.4 writes layers like that, and Go's reader takes them.
    *
    * @throws {ImgtoolError} TAR_TRUNCATED
    */
   finish(): void {
-    if (this.#demand === undefined || (this.#demand.kind === 'take' && this.#demand.optional && this.#done === 0))
-      return
+    if (this.#demand === undefined || this.#mayEnd(this.#demand)) return
     throw this.#locate(new ImgtoolError('TAR_TRUNCATED', 'The tar ends in the middle of an entry'))
   }
 
@@ -87,6 +87,11 @@ export class TarParser {
   /** Passes over all that is {@link skippable}, as if it had been written, without the sink's `data`. */
   skip(): void {
     if (this.skippable > 0) this.#advance(empty)
+  }
+
+  #mayEnd(demand: Demand): boolean {
+    if (demand.kind === 'data' || !demand.optional) return false
+    return demand.kind === 'skip' || this.#done === 0
   }
 
   /** @returns how many bytes of the chunk it used */
@@ -196,14 +201,14 @@ function* readEntry({header, block, extension}: Head, sink: EntrySink, limits: L
     for (const {offset, length} of sparse.pieces) yield {kind: 'data', size: length, position: offset}
   }
   sink.end()
-  yield skipPadding(stored)
+  yield {...skipPadding(stored), optional: true}
 }
 
-function skip(size: number): Demand {
+function skip(size: number): Demand & {kind: 'skip'} {
   return {kind: 'skip', size}
 }
 
-function skipPadding(size: number): Demand {
+function skipPadding(size: number): Demand & {kind: 'skip'} {
   const over = size % blockSize
   return skip(over === 0 ? 0 : blockSize - over)
 }
