@@ -3,8 +3,7 @@ import {BaseCommand} from '../src/cli/base-command.ts'
 import {measure} from '../src/cli/measure.ts'
 import {archivesArgument, exactSizesFlag, fullFlag, idsOnlyFlag} from '../src/cli/shared-options.ts'
 import {columns, isUTF8} from '../src/cli/terminal.ts'
-import {addSizes, findParents, type SizedNode} from '../src/image/parents.ts'
-import {withImages} from '../src/image/subset.ts'
+import {type Ancestry, addSizes, findParents, type SizedNode} from '../src/image/parents.ts'
 import {selectImages} from '../src/open.ts'
 import {formatDot} from '../src/view/dot.ts'
 import {formatID} from '../src/view/text.ts'
@@ -38,10 +37,12 @@ Sizes are estimates (~) where only reading a compressed layer would tell.`
 
   private async readNodes(): Promise<SizedNode[]> {
     await using sources = new AsyncDisposableStack()
-    const archives: {label: string; set: ReturnType<typeof withImages>}[] = []
+    const archives: Ancestry[] = []
     for (const text of this.args.archives) {
       const source = sources.use(await this.open(text))
-      archives.push({label: source.archive.label, set: withImages(source.set, selectImages(source, this.platform))})
+      const images = selectImages(source, this.platform)
+      const isAll = images.length === source.set.images.length
+      archives.push({label: source.archive.label, set: source.set, ...(!isAll && {images})})
     }
     const nodes = findParents(archives)
     const layers = nodes.map(({layer}) => layer).filter((layer) => layer !== undefined)

@@ -125,6 +125,26 @@ test('a circle of parents over two archives is refused', (t) => {
   t.throws(() => forest(v1SetOf([['a', 'b']]), v1SetOf([['b', 'a'], ['c']])), {code: 'PARENT_CYCLE'})
 })
 
+test('only some images are wanted, with all their ancestors and the names of those', (t) => {
+  const images = [
+    imageOf([base], {names: ['base:1']}),
+    imageOf([base, app], {names: ['app:1']}),
+    imageOf([{layer: 'x'}]),
+  ]
+  const wanted = images.slice(1, 2)
+  const nodes = findParents([{label: 'a.tar', set: setOf(images), images: wanted}])
+  t.deepEqual(
+    nodes.map(({tags}) => tags),
+    [['base:1'], ['app:1']],
+  )
+  const old = v1SetOf([['a'], ['b', 'a'], ['c', 'a'], ['d']], {b: ['b:1'], c: ['c:1']})
+  const oldNodes = findParents([{label: 'old.tar', set: old, images: old.images.slice(0, 1)}])
+  t.deepEqual(
+    oldNodes.map(({id}) => id[0]),
+    ['a', 'b'],
+  )
+})
+
 test('siblings come by age whatever their time zone, and those without a date first', (t) => {
   const dated = (layer: string, created?: string) => {
     const image = imageOf([{layer}])

@@ -1,0 +1,72 @@
+import test from 'ava'
+import {formatPlatform} from '../../src/open.ts'
+import type {ListedImage} from '../../src/view/list.ts'
+import {imgtool} from '../helpers/cli.ts'
+import {expected, fixture} from '../helpers/fixtures.ts'
+
+for (const [name, archive] of Object.entries(expected)) {
+  test.serial(`list knows every image of ${name}`, async (t) => {
+    const {error, stdout, stderr} = await imgtool('list', fixture(name), '--image-ids', '--json')
+    t.is(error, undefined)
+    t.is(stderr, '')
+    const {images} = JSON.parse(stdout) as {images: ListedImage[]}
+    const facts = images.map(({names, imageID, platform}) => [names.toSorted(), imageID, formatPlatform(platform)])
+    const wanted = archive.images.map(({names, imageID, platform}) => [
+      names.toSorted(),
+      imageID,
+      shownPlatform(platform),
+    ])
+    t.deepEqual(facts.toSorted(), wanted.toSorted())
+  })
+
+  test.serial(`the references that list gives select the images of ${name}`, async (t) => {
+    const {images} = JSON.parse((await imgtool('list', fixture(name), '--json')).stdout) as {images: ListedImage[]}
+    for (const image of images) {
+      const {stdout} = await imgtool('list', image.reference, '--json')
+      t.deepEqual(JSON.parse(stdout).images, [image])
+    }
+  })
+}
+
+test.serial('list shows a row for each name, and v1 ids before docker 1.10', async (t) => {
+  const {stdout} = await imgtool('list', fixture('docker-0.7.tar'))
+  const [head, ...rows] = stdout.trimEnd().split('\n')
+  t.regex(head ?? '', /^INDEX +NAME +IMAGE ID +PLATFORM +CREATED +LAYERS +SIZE$/)
+  t.deepEqual(
+    rows.map((row) => row.split(/\s+/).slice(0, 2)),
+    [
+      ['@0', 'shop/web:0.7'],
+      ['@0', 'shop/web:latest'],
+      ['@1', 'shop/base:2013'],
+    ],
+  )
+})
+
+test.serial('list --quiet prints an id for each image', async (t) => {
+  const {stdout} = await imgtool('list', fixture('docker-20.10-several.tar'), '--quiet', '--no-trunc')
+  t.deepEqual(
+    stdout.trimEnd().split('\n').toSorted(),
+    expected['docker-20.10-several.tar']?.images.map(({imageID}) => imageID).toSorted(),
+  )
+})
+
+test.serial('list shows only the platform that is asked for', async (t) => {
+  const {stdout} = await imgtool('list', fixture('buildah-oci-platforms.tar'), '--platform', 'linux/arm64', '--json')
+  const {images} = JSON.parse(stdout) as {images: ListedImage[]}
+  t.deepEqual(
+    images.map(({platform}) => platform),
+    [{os: 'linux', architecture: 'arm64', variant: 'v8'}],
+  )
+})
+
+test.serial('list names archives where there are several', async (t) => {
+  const names = [fixture('docker-0.7.tar'), fixture('umoci-oci.tar')]
+  const {stdout} = await imgtool('list', ...names)
+  t.regex(stdout, /^ARCHIVE/)
+  for (const name of names) t.true(stdout.includes(name))
+})
+
+/** As Go names it, where docker before 1.0 wrote the kernel's name or nothing. */
+function shownPlatform(platform = 'linux/amd64'): string {
+  return platform.replace('x86_64', 'amd64')
+}
