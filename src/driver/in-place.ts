@@ -44,6 +44,8 @@ export class InPlace implements ChangeSink {
   /** Undefined while nothing lies below, so that nothing can be hidden. */
   #kept: KeptPaths | undefined
   #open: OpenFile | undefined
+  /** Devices that could not be made, and names that would have been links to them. */
+  readonly #skipped = new Set<ByteString>()
   #mtime: Time = {seconds: 0, nanoseconds: 0}
 
   /** @param root descriptor of the tree's directory; stays the caller's */
@@ -194,7 +196,8 @@ export class InPlace implements ChangeSink {
     const {kind, mode, deviceMajor, deviceMinor} = entry
     const isDevice = kind === 'character' || kind === 'block'
     if (isDevice && !this.#metadata.canMakeDevices()) {
-      this.#skipDevice(place, name, entry)
+      this.#clear(place, name)
+      this.#skip(joinPath(place.path, name), entry)
       return
     }
     this.#create(place, name, entry, () =>
@@ -205,8 +208,8 @@ export class InPlace implements ChangeSink {
     this.#metadata.finishSpecial(place.descriptor, name, entry)
   }
 
-  #skipDevice(place: Place, name: ByteString, entry: Entry): void {
-    this.#clear(place, name)
+  #skip(path: ByteString, entry: Entry): void {
+    this.#skipped.add(path)
     this.#warn({
       code: 'DEVICE_SKIPPED',
       message: `The device "${printable(entry.path)}" was left out`,
@@ -215,21 +218,29 @@ export class InPlace implements ChangeSink {
   }
 
   #addLink(directory: ByteString, name: ByteString, path: ByteString, entry: Entry): void {
-    const link = () => {
-      const target = this.#findTarget(entry)
-      if (joinPath(target.place.path, target.name) === path) throw linkError(entry, 'it is the link itself')
-      const place = this.#root.enter(directory)
-      return os.linkAt(target.place.descriptor, target.name, place.descriptor, name)
-    }
-    let failed = link()
+    let failed = this.#link(directory, name, path, entry)
     if (failed === os.EEXIST) {
       this.#clear(this.#root.enter(directory), name)
       // What stood in the way may have been a directory with the target in it.
-      failed = link()
+      failed = this.#link(directory, name, path, entry)
     }
-    if (failed === os.ENOENT) throw linkError(entry, 'it is not there')
-    if (failed === os.EPERM) throw linkError(entry, 'it is a directory, or may not be linked to')
-    os.check(failed, `link "${printable(entry.path)}"`)
+    if (failed === os.ENOENT && this.#skipped.has(this.#pathOfTarget(entry))) this.#skip(path, entry)
+    else if (failed === os.ENOENT) throw linkError(entry, 'it is not there')
+    else if (failed === os.EPERM) throw linkError(entry, 'it is a directory, or may not be linked to')
+    else os.check(failed, `link "${printable(entry.path)}"`)
+  }
+
+  #link(directory: ByteString, name: ByteString, path: ByteString, entry: Entry): number {
+    if (this.#pathOfTarget(entry) === path) throw linkError(entry, 'it is the link itself')
+    // Entering the one directory must not close the other, so they come right before they are used.
+    const target = this.#findTarget(entry)
+    const place = this.#root.enter(directory)
+    return os.linkAt(target.place.descriptor, target.name, place.descriptor, name)
+  }
+
+  #pathOfTarget(entry: Entry): ByteString {
+    const {place, name} = this.#findTarget(entry)
+    return joinPath(place.path, name)
   }
 
   #findTarget(entry: Entry): {place: Place; name: ByteString} {

@@ -10,13 +10,12 @@ export interface Privileges {
   readonly canChangeOwner: boolean
   /** May make device nodes. */
   readonly canMakeDevices: boolean
-  /** May set xattrs of `security.` and `trusted.`. */
-  readonly canSetSecurity: boolean
+  /** May give files capabilities. */
+  readonly canSetCapabilities: boolean
 }
 
 /** Bits of a capability set. @see capabilities(7), linux include/uapi/linux/capability.h */
 const CAP_CHOWN = 0n
-const CAP_SYS_ADMIN = 21n
 const CAP_MKNOD = 27n
 const CAP_SETFCAP = 31n
 
@@ -31,8 +30,18 @@ export function readPrivileges(): Privileges {
     gid: process.getegid?.() ?? 0,
     umask: process.umask(),
     canChangeOwner: has(CAP_CHOWN),
-    canMakeDevices: has(CAP_MKNOD),
-    canSetSecurity: has(CAP_SETFCAP) && has(CAP_SYS_ADMIN),
+    canMakeDevices: has(CAP_MKNOD) && isInitialNamespace(),
+    canSetCapabilities: has(CAP_SETFCAP),
+  }
+}
+
+/** In a user namespace of its own even root may not make devices. @see user_namespaces(7) */
+function isInitialNamespace(): boolean {
+  try {
+    return /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'latin1'))
+  } catch {
+    // A kernel without user namespaces.
+    return true
   }
 }
 
@@ -45,7 +54,7 @@ export function describeLosses(privileges: Privileges): string | undefined {
   const lost = [
     ...(privileges.canChangeOwner ? [] : ['owners']),
     ...(privileges.canMakeDevices ? [] : ['device nodes']),
-    ...(privileges.canSetSecurity ? [] : ['file capabilities']),
+    ...(privileges.canSetCapabilities ? [] : ['file capabilities']),
   ]
   if (lost.length === 0) return undefined
   return `Running as uid ${privileges.uid}: ${lost.join(', ').replace(/, ([^,]*)$/, ' and $1')} cannot be kept`
