@@ -10,7 +10,7 @@ import {parseReference, type Reference} from '../reference.ts'
 import {printableText} from '../text.ts'
 import {formatJSON} from '../view/json.ts'
 import {parseLimits} from './limit-flag.ts'
-import {reportError, wantsDebug} from './report.ts'
+import {isOn, reportError, wantsDebug} from './report.ts'
 import {Warnings} from './warnings.ts'
 
 type FlagsOf<T extends typeof Command> = Interfaces.InferredFlags<(typeof BaseCommand)['baseFlags'] & T['flags']>
@@ -70,7 +70,7 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
   }
 
   override jsonEnabled(): boolean {
-    return super.jsonEnabled() || Boolean(process.env.IMGTOOL_JSON)
+    return super.jsonEnabled() || isOn(process.env.IMGTOOL_JSON)
   }
 
   override logJson(json: unknown): void {
@@ -97,12 +97,17 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
   }
 
   override async finally(error: Error | undefined): Promise<void> {
-    if (error !== undefined || this.jsonEnabled() || this.flags.quiet) return
-    for (const line of this.#warnings.lines()) process.stderr.write(`${printableText(line)}\n`)
+    if (error === undefined && !this.jsonEnabled()) this.printWarnings()
   }
 
   override toSuccessJson(result: unknown): unknown {
     return {...(result as object), warnings: this.#warnings.list()}
+  }
+
+  /** Prints what {@link warn} kept; called at the end of a run unless the document of `--json` has it. */
+  protected printWarnings(): void {
+    if (this.flags.quiet) return
+    for (const line of this.#warnings.lines()) process.stderr.write(`${printableText(line)}\n`)
   }
 
   /** Prints lines at once; nothing with `--json`. */

@@ -5,10 +5,12 @@ import {ImgtoolError} from '../errors.ts'
 import {printableText} from '../text.ts'
 
 const hook: Hook.CommandNotFound = async ({id, config}) => {
-  const name = id.replaceAll(':', ' ')
+  // oclif takes all words for the name of the command, joined by colons.
+  const [name = ''] = id.split(':')
+  const commands = config.commands.filter((command) => !command.hidden && !command.id.includes(':'))
   const meant = suggest(
     name,
-    config.commands.filter((command) => !command.hidden).map((command) => command.id),
+    commands.map((command) => command.id),
   )
   throw new ImgtoolError('REFERENCE_INVALID', `Unknown command "${printableText(name)}"`, {
     hint: meant === undefined ? 'Run: imgtool --help' : `Did you mean: imgtool ${meant}`,

@@ -39,7 +39,12 @@ export function reportError(error: unknown, options: {command?: string; debug: b
 
 /** Whether stacks are asked for; used where the command line could not be parsed. */
 export function wantsDebug(words: readonly string[]): boolean {
-  return words.includes('--debug') || Boolean(process.env.DEBUG) || Boolean(process.env.IMGTOOL_DEBUG)
+  return words.includes('--debug') || Boolean(process.env.DEBUG) || isOn(process.env.IMGTOOL_DEBUG)
+}
+
+/** Whether a variable of the environment switches something on; as oclif reads those of flags. */
+export function isOn(value: string | undefined): boolean {
+  return /^(?:1|true|yes|y)$/i.test(value ?? '')
 }
 
 /** The first error, when closing things after it failed too. */

@@ -1,0 +1,66 @@
+import process from 'node:process'
+import {Args, Flags} from '@oclif/core'
+import {BaseCommand} from '../src/cli/base-command.ts'
+import {imageArgument} from '../src/cli/shared-options.ts'
+import {type ListedFile, listFiles, listLayer} from '../src/list-files.ts'
+import {selectImage} from '../src/open.ts'
+import {fromText} from '../src/text.ts'
+import {formatJSON} from '../src/view/json.ts'
+import {formatListing, formatPaths, listedDocument} from '../src/view/listing.ts'
+
+export default class Ls extends BaseCommand<typeof Ls> {
+  static override readonly summary = 'List the files of an image, without unpacking it.'
+  static override readonly description =
+    `Lists the root file system that all layers make, or with --layer what one layer holds, whiteouts included.
+With --json each file is a document on a line of its own.`
+  static override readonly args = {
+    image: imageArgument,
+    path: Args.string({default: '/', description: 'where to begin', ignoreStdin: true}),
+  }
+  static override readonly flags = {
+    depth: Flags.integer({
+      char: 'L',
+      description: 'levels below the path; all of them by default',
+      env: 'IMGTOOL_DEPTH',
+      helpValue: 'N',
+      min: 0,
+    }),
+    layer: Flags.integer({
+      description: "one layer's own entries, in their order; 0 is the lowest, -1 the topmost",
+      env: 'IMGTOOL_LAYER',
+      helpValue: 'N',
+    }),
+    quiet: Flags.boolean({char: 'q', description: 'print paths only, and no warnings', env: 'IMGTOOL_QUIET'}),
+  }
+  static override readonly examples = [
+    '<%= config.bin %> <%= command.id %> app.tar /etc --depth 1',
+    '<%= config.bin %> <%= command.id %> app.tar --layer -1',
+    '$ docker save app | <%= config.bin %> <%= command.id %> - --json | jq -r "select(.size > 1e6).path"',
+  ]
+
+  override async run(): Promise<void> {
+    const files = await this.readFiles()
+    if (this.jsonEnabled()) {
+      writeLines(files.map((file) => formatJSON(listedDocument(file), 0)))
+      this.printWarnings()
+    } else writeLines(this.flags.quiet ? formatPaths(files) : formatListing(files))
+  }
+
+  private async readFiles(): Promise<readonly ListedFile[]> {
+    await using source = await this.open(this.args.image)
+    const image = selectImage(source, this.platform)
+    const {depth, layer} = this.flags
+    const options = {path: fromText(this.args.path), limits: this.limits, ...(depth !== undefined && {depth})}
+    // Awaited here: the archive closes when this returns.
+    return await (layer === undefined ? listFiles(image, options) : listLayer(image, layer, options))
+  }
+}
+
+/** So many at once: one string of a million lines might be longer than strings can be. */
+const linesAtOnce = 1000
+
+function writeLines(lines: readonly string[]): void {
+  for (let at = 0; at < lines.length; at += linesAtOnce) {
+    process.stdout.write(`${lines.slice(at, at + linesAtOnce).join('\n')}\n`)
+  }
+}

@@ -1,0 +1,184 @@
+import {spawn} from 'node:child_process'
+import {once} from 'node:events'
+import {mkdtemp, rm, writeFile} from 'node:fs/promises'
+import {tmpdir} from 'node:os'
+import path from 'node:path'
+import process from 'node:process'
+import test from 'ava'
+import {bin, spawnImgtool, spawnShell} from '../helpers/cli.ts'
+import {fixture} from '../helpers/fixtures.ts'
+
+const several = fixture('docker-20.10-several.tar')
+
+test('the executable prints its version', async (t) => {
+  const {status, stdout} = await spawnImgtool(['--version'])
+  t.is(status, 0)
+  t.regex(stdout.toString(), /^imgtool\/\d+\.\d+\.\d+ /)
+})
+
+test('help lists the commands, and help of a command is there in two spellings', async (t) => {
+  const {stdout} = await spawnImgtool(['--help'])
+  for (const command of ['history', 'inspect', 'list', 'ls', 'tree', 'unpack'])
+    t.regex(stdout.toString(), new RegExp(`\\n {2}${command} `))
+  const asFlag = await spawnImgtool(['tree', '--help'])
+  const asWord = await spawnImgtool(['help', 'tree'])
+  t.is(asFlag.status, 0)
+  t.deepEqual(asWord.stdout, asFlag.stdout)
+})
+
+test('a success is 0 and says nothing on standard error', async (t) => {
+  const {status, stderr} = await spawnImgtool(['tree', several])
+  t.is(status, 0)
+  t.is(stderr, '')
+})
+
+test('a failure is 1 and one line', async (t) => {
+  const {status, stdout, stderr} = await spawnImgtool(['tree', '/nowhere/app.tar'])
+  t.is(status, 1)
+  t.is(stdout.length, 0)
+  t.regex(stderr, /^Error: Cannot .*\/nowhere\/app\.tar.*\n$/)
+})
+
+const misuses: Record<string, string[]> = {
+  'no argument': ['tree'],
+  'an unknown flag': ['tree', several, '--nope'],
+  'a malformed reference': ['tree', `${several}:@x`],
+  'a transport of others': ['inspect', 'docker://busybox'],
+  'a malformed limit': ['list', several, '--limit', 'layers=many'],
+  'a malformed platform': ['list', several, '--platform', 'linux'],
+  'flags that exclude each other': ['inspect', several, '--raw', '--config'],
+}
+
+for (const [what, words] of Object.entries(misuses)) {
+  test(`${what} is 2, and points to the help`, async (t) => {
+    const {status, stderr} = await spawnImgtool(words)
+    t.is(status, 2)
+    const lines = stderr.trimEnd().split('\n')
+    t.regex(lines[0] ?? '', /^Error: \S/)
+    t.is(lines.at(-1), `See: imgtool ${words[0]} --help`)
+    t.true(lines.length <= 3)
+  })
+}
+
+test('an unknown command is 2, with the one that was meant', async (t) => {
+  const {status, stderr} = await spawnImgtool(['tre', several])
+  t.is(status, 2)
+  t.is(stderr, 'Error: Unknown command "tre"\nHint: Did you mean: imgtool tree\n')
+  t.regex((await spawnImgtool(['frobnicate'])).stderr, /Hint: Run: imgtool --help/)
+})
+
+test('with --json a failure is a document on standard output, with the same code', async (t) => {
+  const failed = await spawnImgtool(['inspect', several, '--json'])
+  t.is(failed.status, 1)
+  t.is(failed.stderr, '')
+  t.like(JSON.parse(failed.stdout.toString()).error, {code: 'IMAGE_AMBIGUOUS', archive: several})
+  const misused = await spawnImgtool(['tree', '--json'])
+  t.is(misused.status, 2)
+  t.is(JSON.parse(misused.stdout.toString()).error.code, 'REFERENCE_INVALID')
+})
+
+test('stacks are shown with --debug only', async (t) => {
+  const words = ['tree', '/nowhere/app.tar']
+  t.notRegex((await spawnImgtool(words)).stderr, / at /)
+  t.regex((await spawnImgtool([...words, '--debug'])).stderr, /\n {4}at /)
+  t.regex((await spawnImgtool(words, {env: {IMGTOOL_DEBUG: '1'}})).stderr, /\n {4}at /)
+})
+
+test('flags have defaults in the environment', async (t) => {
+  const json = await spawnImgtool(['list', several], {env: {IMGTOOL_JSON: '1'}})
+  t.is(JSON.parse(json.stdout.toString()).images.length, 4)
+  const limited = await spawnImgtool(['list', several], {env: {IMGTOOL_LIMIT: 'layers=1,members=9999'}})
+  t.regex(limited.stderr, /limit "layers"/i)
+})
+
+test('output that nobody reads to the end is no error', async (t) => {
+  const {stdout, stderr} = await spawnShell('$IMGTOOL ls "$ARCHIVE" | head -1; $IMGTOOL tree "$ARCHIVE" | true', {
+    env: {ARCHIVE: fixture('docker-20.10-one.tar')},
+  })
+  t.is(stdout.toString().trimEnd().split('\n').length, 1)
+  t.is(stderr, '')
+  const status = await spawnShell('{ $IMGTOOL tree "$ARCHIVE" --json; echo $? >&2; } | true', {env: {ARCHIVE: several}})
+  t.is(status.stderr, '0\n')
+})
+
+const hasFullDevice = process.platform === 'linux'
+const linuxTest = hasFullDevice ? test : test.skip
+
+linuxTest('output that cannot be written is 74', async (t) => {
+  const {stdout} = await spawnShell('$IMGTOOL tree "$ARCHIVE" >/dev/full; echo $?', {env: {ARCHIVE: several}})
+  t.is(stdout.toString(), '74\n')
+})
+
+test('nothing is coloured in pipes, nor where NO_COLOR forbids it', async (t) => {
+  for (const env of [{}, {NO_COLOR: '1', FORCE_COLOR: '', TERM: 'xterm-256color'}]) {
+    for (const words of [['--help'], ['tree', several], ['tree', '/nowhere']]) {
+      const {stdout, stderr} = await spawnImgtool(words, {env})
+      t.false(`${stdout}${stderr}`.includes('\u001b'))
+    }
+  }
+})
+
+test('an archive comes by standard input, named images too', async (t) => {
+  const {stdout} = await spawnShell('$IMGTOOL list -q --no-trunc -:shop/db:1 <"$ARCHIVE"', {env: {ARCHIVE: several}})
+  const {stdout: direct} = await spawnImgtool(['list', '-q', '--no-trunc', `${several}:shop/db:1`])
+  t.deepEqual(stdout, direct)
+  t.is((await spawnShell('$IMGTOOL list -:@0 <"$ARCHIVE"', {env: {ARCHIVE: several}})).status, 0)
+})
+
+test('a missing argument is not taken from standard input', async (t) => {
+  const {status, stderr} = await spawnImgtool(['tree'], {input: Buffer.from('app.tar')})
+  t.is(status, 2)
+  t.regex(stderr, /^Error: Missing argument: ARCHIVES\n/)
+})
+
+test('without UTF-8 the tree is ASCII', async (t) => {
+  const {stdout} = await spawnImgtool(['tree', fixture('docker-0.7.tar')], {env: {LC_ALL: 'C'}})
+  t.regex(stdout.toString(), /^\+-511136ea3c5a Virtual Size: 0 B\n {2}\+-/)
+})
+
+test('completion is written for the shells', async (t) => {
+  const home = await mkdtemp(path.join(tmpdir(), 'imgtool-test-'))
+  t.teardown(() => rm(home, {recursive: true}))
+  const {status, stdout} = await spawnImgtool(['autocomplete', 'script', 'bash'], {
+    env: {HOME: home, XDG_CACHE_HOME: home},
+  })
+  t.is(status, 0)
+  t.regex(stdout.toString(), /IMGTOOL_AC_BASH/)
+})
+
+/** Makes Node say that it is an old one; the Node that is started instead is not told so. */
+async function withOldNode(t: {teardown(fn: () => unknown): void}): Promise<string[]> {
+  const dir = await mkdtemp(path.join(tmpdir(), 'imgtool-test-'))
+  t.teardown(() => rm(dir, {recursive: true}))
+  const preload = path.join(dir, 'old.cjs')
+  await writeFile(preload, "Object.defineProperty(process, 'versions', {value: {...process.versions, node: '20.1.0'}})")
+  return ['--require', preload, bin]
+}
+
+test('an old Node starts the one that the checkout brings', async (t) => {
+  const child = spawn(process.execPath, [...(await withOldNode(t)), 'tree', '/nowhere'])
+  const stderr: Buffer[] = []
+  child.stderr.on('data', (chunk) => stderr.push(chunk))
+  const [status] = await once(child, 'close')
+  t.is(status, 1)
+  t.regex(Buffer.concat(stderr).toString(), /^Error: Cannot .*\/nowhere/)
+})
+
+test('an old Node with no other says what is needed', async (t) => {
+  const env = {...process.env, IMGTOOL_REEXEC: '1'}
+  const child = spawn(process.execPath, [...(await withOldNode(t)), 'tree', '/nowhere'], {env})
+  const stderr: Buffer[] = []
+  child.stderr.on('data', (chunk) => stderr.push(chunk))
+  const [status] = await once(child, 'close')
+  t.is(status, 1)
+  t.regex(Buffer.concat(stderr).toString(), /^Error: imgtool needs Node\.js 24\.15 or newer, this is .*\n$/)
+})
+
+test('a signal reaches the Node that was started instead', async (t) => {
+  const child = spawn(process.execPath, [...(await withOldNode(t)), 'tree', '-'])
+  // The first bytes are a header that wants more: by the time it waits, the command runs.
+  child.stdin.write(Buffer.alloc(1024, 1))
+  setTimeout(() => child.kill('SIGTERM'), 1500)
+  const [, signal] = await once(child, 'close')
+  t.is(signal, 'SIGTERM')
+})

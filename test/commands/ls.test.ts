@@ -1,0 +1,52 @@
+import test from 'ava'
+import {imgtool} from '../helpers/cli.ts'
+import {fixture} from '../helpers/fixtures.ts'
+
+const web = fixture('docker-20.10-one.tar')
+
+async function lines(...words: string[]): Promise<string[]> {
+  const {error, stdout} = await imgtool('ls', ...words)
+  if (error) throw error
+  return stdout.trimEnd().split('\n')
+}
+
+test.serial('ls lists the merged root file system', async (t) => {
+  const paths = await lines(web, '-q')
+  for (const path of ['/', '/etc/os-release', '/srv/gone/back', '/srv/opaque/inner/new', '/srv/latin1-\\xe9']) {
+    t.true(paths.includes(path), path)
+  }
+  t.false(paths.some((path) => path.includes('.wh.')))
+})
+
+test.serial('ls begins where it is told and goes as deep as it is told', async (t) => {
+  t.deepEqual(await lines(web, '/srv/swap', '-q', '--depth', '0'), ['/srv/swap'])
+  t.deepEqual(await lines(web, 'srv/opaque/', '-q', '-L', '1'), ['/srv/opaque', '/srv/opaque/inner'])
+})
+
+test.serial('ls --layer lists what one layer holds, whiteouts included', async (t) => {
+  const removed = await lines(web, '--layer', '2', '-q')
+  t.true(removed.includes('/srv/data/.wh.f1'))
+  const top = await lines(web, '--layer', '5')
+  t.deepEqual(await lines(web, '--layer=-1'), top)
+})
+
+test.serial('ls --json prints a document a line', async (t) => {
+  const documents = (await lines(web, '/bin', '--json')).map((line) => JSON.parse(line))
+  t.deepEqual(
+    documents.map(({path, type, mode}) => [path, type, mode]),
+    [
+      ['/bin', 'directory', '0755'],
+      ['/bin/capable', 'file', '0644'],
+      ['/bin/suid', 'file', '4755'],
+    ],
+  )
+  t.deepEqual(Object.keys(documents[1].xattrs), ['security.capability'])
+})
+
+test.serial('ls says what it cannot find', async (t) => {
+  for (const words of [['/nothing'], ['--layer', '6'], ['--layer', '0', '/nothing']]) {
+    const {error, stderr} = await imgtool('ls', web, ...words)
+    t.is(error?.oclif?.exit, 1)
+    t.regex(stderr, /^Error: Cannot find /)
+  }
+})
