@@ -1,0 +1,153 @@
+import {execFileSync} from 'node:child_process'
+import fs from 'node:fs'
+import path from 'node:path'
+import test from 'ava'
+import {checkTarget, DirectoryDriver} from '../../src/driver/directory.ts'
+import {add, isRoot, scratch} from '../helpers/layers.ts'
+
+const options = {force: false, onWarning: () => {}}
+
+function fill(driver: DirectoryDriver): void {
+  driver.changes.startLayer(driver.isMerge)
+  add(driver.changes, {path: 'etc/motd'}, 'hello')
+}
+
+test('the directory appears with commit, and nothing else is left', (t) => {
+  const parent = scratch(t)
+  const target = path.join(parent, 'rootfs')
+  const driver = new DirectoryDriver(target, options)
+  fill(driver)
+  t.false(fs.existsSync(target))
+  driver.commit({sync: true})
+  driver.abort()
+  t.deepEqual(fs.readdirSync(parent), ['rootfs'])
+  t.is(fs.readFileSync(path.join(target, 'etc/motd'), 'utf8'), 'hello')
+  t.is(fs.statSync(target).mode & 0o7777, 0o755)
+})
+
+test('nothing is left after abort, however deep', (t) => {
+  const parent = scratch(t)
+  const driver = new DirectoryDriver(path.join(parent, 'rootfs'), options)
+  driver.changes.startLayer(false)
+  add(driver.changes, {path: `${'d/'.repeat(300)}f`}, 'x')
+  add(driver.changes, {path: 'locked', kind: 'directory', mode: 0})
+  driver.abort()
+  driver.abort()
+  t.deepEqual(fs.readdirSync(parent), [])
+})
+
+test('while it is made nobody else can look inside', (t) => {
+  const parent = scratch(t)
+  fs.chmodSync(parent, 0o2777)
+  const driver = new DirectoryDriver(path.join(parent, 'rootfs'), options)
+  const [staging] = fs.readdirSync(parent)
+  t.is(fs.statSync(path.join(parent, staging!)).mode & 0o7777, 0o700)
+  driver.abort()
+})
+
+test('an empty directory is taken, one with something in it is refused', (t) => {
+  const parent = scratch(t)
+  const target = path.join(parent, 'rootfs')
+  fs.mkdirSync(target)
+  t.is(checkTarget(target, options), 'empty')
+  const driver = new DirectoryDriver(target, options)
+  fill(driver)
+  driver.commit({sync: false})
+  t.throws(() => checkTarget(target, options), {code: 'TARGET_EXISTS'})
+  t.throws(() => new DirectoryDriver(target, options), {code: 'TARGET_EXISTS'})
+  t.deepEqual(fs.readdirSync(parent), ['rootfs'])
+})
+
+test('force unpacks over what is there, and keeps the rest', (t) => {
+  const parent = scratch(t)
+  const target = path.join(parent, 'rootfs')
+  fs.mkdirSync(path.join(target, 'etc'), {recursive: true})
+  fs.writeFileSync(path.join(target, 'etc/motd'), 'old')
+  fs.writeFileSync(path.join(target, 'mine'), 'mine')
+  fs.mkdirSync(path.join(parent, 'outside'))
+  fs.symlinkSync('../outside', path.join(target, 'pre'))
+  const driver = new DirectoryDriver(target, {...options, force: true})
+  fill(driver)
+  add(driver.changes, {path: 'pre/file'}, 'x')
+  t.is(fs.readFileSync(path.join(target, 'etc/motd'), 'utf8'), 'old')
+  driver.commit({sync: false})
+  t.is(fs.readFileSync(path.join(target, 'etc/motd'), 'utf8'), 'hello')
+  t.is(fs.readFileSync(path.join(target, 'mine'), 'utf8'), 'mine')
+  t.deepEqual(fs.readdirSync(path.join(parent, 'outside')), [])
+  t.deepEqual(fs.readdirSync(parent).sort(), ['outside', 'rootfs'])
+})
+
+test('a run that fails over an existing directory leaves it as it was', (t) => {
+  const parent = scratch(t)
+  const target = path.join(parent, 'rootfs')
+  fs.mkdirSync(target)
+  fs.writeFileSync(path.join(target, 'mine'), 'mine')
+  const driver = new DirectoryDriver(target, {...options, force: true})
+  fill(driver)
+  driver.abort()
+  t.deepEqual(fs.readdirSync(target), ['mine'])
+  t.deepEqual(fs.readdirSync(parent), ['rootfs'])
+})
+
+test('what somebody makes meanwhile is not overwritten', (t) => {
+  const parent = scratch(t)
+  const target = path.join(parent, 'rootfs')
+  const driver = new DirectoryDriver(target, options)
+  fill(driver)
+  fs.mkdirSync(target)
+  fs.writeFileSync(path.join(target, 'mine'), 'mine')
+  t.throws(() => driver.commit({sync: false}), {code: 'TARGET_EXISTS'})
+  driver.abort()
+  t.deepEqual(fs.readdirSync(target), ['mine'])
+  t.deepEqual(fs.readdirSync(parent), ['rootfs'])
+})
+
+test('symlinks, files and missing parents are no targets', (t) => {
+  const parent = scratch(t)
+  fs.mkdirSync(path.join(parent, 'real'))
+  fs.symlinkSync('real', path.join(parent, 'link'))
+  fs.writeFileSync(path.join(parent, 'file'), '')
+  for (const name of ['link', 'file', 'missing/rootfs', 'file/rootfs']) {
+    t.throws(() => checkTarget(path.join(parent, name), options), {code: 'TARGET_INVALID'}, name)
+  }
+  t.throws(() => checkTarget('/', options), {code: 'TARGET_INVALID'})
+  t.throws(() => checkTarget('', options), {code: 'TARGET_INVALID'})
+  t.is(checkTarget(path.join(parent, 'link/'), options), 'empty')
+})
+
+test('what a killed run left goes, what a living one makes stays', (t) => {
+  const parent = scratch(t)
+  const living = new DirectoryDriver(path.join(parent, 'rootfs'), options)
+  fill(living)
+  const left = path.join(parent, 'rootfs.imgtool-0123456789ab')
+  fs.mkdirSync(path.join(left, 'half'), {recursive: true})
+  fs.mkdirSync(path.join(parent, 'other.imgtool-0123456789ab'))
+  fs.mkdirSync(path.join(parent, 'rootfs.imgtool-mine'))
+  const second = new DirectoryDriver(path.join(parent, 'rootfs'), options)
+  t.false(fs.existsSync(left))
+  t.true(fs.existsSync(path.join(parent, 'other.imgtool-0123456789ab')))
+  t.true(fs.existsSync(path.join(parent, 'rootfs.imgtool-mine')))
+  living.commit({sync: false})
+  fill(second)
+  t.throws(() => second.commit({sync: false}), {code: 'TARGET_EXISTS'})
+  second.abort()
+  t.is(fs.readFileSync(path.join(parent, 'rootfs/etc/motd'), 'utf8'), 'hello')
+})
+
+test('a group or an ACL of the parent does not reach the files', (t) => {
+  const parent = scratch(t)
+  fs.chmodSync(parent, 0o2755)
+  try {
+    execFileSync('setfacl', ['-d', '-m', 'u:12345:rwx', parent], {stdio: 'ignore'})
+  } catch {
+    t.log('without setfacl: only the group is tested')
+  }
+  if (isRoot) fs.chownSync(parent, 0, 4242)
+  const target = path.join(parent, 'rootfs')
+  const driver = new DirectoryDriver(target, options)
+  fill(driver)
+  driver.commit({sync: false})
+  t.is(fs.statSync(path.join(target, 'etc/motd')).gid, process.getgid!())
+  t.is(fs.statSync(path.join(target, 'etc')).mode & 0o7777, 0o755)
+  t.is(fs.statSync(path.join(target, 'etc/motd')).mode & 0o7777, 0o644)
+})

@@ -1,0 +1,22 @@
+/** Extended attributes of a path, read without a tool that a fresh machine may lack. */
+import koffi from 'koffi'
+
+const libc = koffi.load(null)
+const llistxattr = libc.func('intptr_t llistxattr(const char *, _Out_ uint8_t *, size_t)')
+const lgetxattr = libc.func('intptr_t lgetxattr(const char *, const char *, _Out_ uint8_t *, size_t)')
+
+/** Hex by name; links are not followed. */
+export function readXattrs(path: string): Record<string, string> {
+  const room = Buffer.alloc(65_536)
+  const names = take(room, llistxattr(path, room, room.length))
+    .toString('latin1')
+    .split('\0')
+    .filter(Boolean)
+  return Object.fromEntries(
+    names.map((name) => [name, take(room, lgetxattr(path, name, room, room.length)).toString('hex')]),
+  )
+}
+
+function take(room: Buffer, length: number | bigint): Buffer {
+  return Buffer.from(room.subarray(0, Math.max(0, Number(length))))
+}
