@@ -9,7 +9,7 @@ const root = path.resolve(import.meta.dirname, '..')
 const readme = fs.readFileSync(path.join(root, 'README.md'), 'utf8')
 
 function rows(name: string): string[][] {
-  const [, table = ''] = new RegExp(`<!-- ${name} -->\\n([sS]*?)<!-- /${name} -->`).exec(readme) ?? []
+  const [, table = ''] = new RegExp(String.raw`<!-- ${name} -->\n([\s\S]*?)<!-- /${name} -->`).exec(readme) ?? []
   return [...table.matchAll(/^\| `(\w+)` \| (.*) \|$/gm)].map(([, code = '', text = '']) => [code, text])
 }
 
