@@ -45,7 +45,7 @@ export interface SizedNode extends Omit<ForestNode, 'layer'> {
   readonly size: number
   /** Bytes of this step and all its ancestors. */
   readonly virtualSize: number
-  /** Whether both sizes are; else they were estimated without reading the layers. */
+  /** Whether both sizes are; else they were estimated without reading the layers, or an ancestor is missing. */
   readonly sizeExact: boolean
 }
 
@@ -90,7 +90,8 @@ export function addSizes(
     const {size, exact} = (layer && remaining.next().value) ?? {size: 0, exact: true}
     const below = sized.get(node.parent ?? '')
     const virtualSize = size + (below?.virtualSize ?? 0)
-    sized.set(node.id, {...node, size, virtualSize, sizeExact: exact && (below?.sizeExact ?? true)})
+    const isWhole = node.missingParent === undefined && (below?.sizeExact ?? true)
+    sized.set(node.id, {...node, size, virtualSize, sizeExact: exact && isWhole})
   }
   return [...sized.values()]
 }

@@ -55,7 +55,7 @@ export function listedImage(
     ...(created !== undefined && {created}),
     layers: layers.length,
     size,
-    sizeExact: exact,
+    sizeExact: exact && broken === undefined,
     ...(broken !== undefined && {broken: broken.message}),
   }
 }
