@@ -27,8 +27,8 @@ check() {
 install_tools() {
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -q
-  apt-get install -q -y --no-install-recommends attr buildah busybox-static docker.io e2fsprogs jq libcap2-bin mount podman python3 \
-    skopeo strace umoci util-linux xz-utils zstd
+  apt-get install -q -y --no-install-recommends attr buildah busybox-static bzip2 docker.io e2fsprogs jq libcap2-bin mount pigz podman \
+    python3 skopeo strace umoci util-linux xz-utils zstd
 }
 
 run_tests() {
