@@ -1,0 +1,98 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import test from 'ava'
+import {ImgtoolError} from '../src/errors.ts'
+import {defaultLimits} from '../src/limits.ts'
+import {listFiles} from '../src/list-files.ts'
+import {openSource, selectImage} from '../src/open.ts'
+import {toText} from '../src/text.ts'
+import {type Progress, unpackImage} from '../src/unpack.ts'
+import {scratch} from './helpers/layers.ts'
+
+const fixture = (name: string) => path.join(import.meta.dirname, '../fixtures', name)
+
+test('an image unpacks to what ls lists of it', async (t) => {
+  const target = path.join(scratch(t), 'rootfs')
+  await using source = await openSource(fixture('docker-20.10-one.tar'))
+  const image = selectImage(source)
+  const result = await unpackImage(image, target)
+  t.is(result.layers, 6)
+  t.deepEqual(
+    result.diffIDs,
+    image.layers.map(({diffID}) => diffID!),
+  )
+  const listed = (await listFiles(image)).map((file) => toText(file.path))
+  const found = ['', ...fs.readdirSync(target, {recursive: true, encoding: 'utf8'})]
+  t.deepEqual(found.sort(), listed.sort())
+})
+
+test('every format of one image gives the same files', async (t) => {
+  const names = [
+    'docker-20.10-one.tar',
+    'docker-20.10-one.tar.zst',
+    'skopeo-docker-archive.tar',
+    'skopeo-oci-gzip.tar',
+    'skopeo-oci-plain.tar',
+    'skopeo-oci-zstd.tar',
+    'oci-zstd-frames.tar',
+    'podman-oci-archive.tar',
+  ]
+  const trees = await Promise.all(
+    names.map(async (name) => {
+      await using source = await openSource(fixture(name))
+      const files = await listFiles(selectImage(source))
+      return files.map(({path: file, kind, mode, size, links}) => [file, kind, mode, size, links].join())
+    }),
+  )
+  t.true(trees[0]!.length > 20)
+  for (const [n, tree] of trees.entries()) t.deepEqual(tree, trees[0], names[n])
+})
+
+test('a dry run reads everything and writes nothing', async (t) => {
+  const parent = scratch(t)
+  await using source = await openSource(fixture('docker-20.10-one.tar'))
+  const result = await unpackImage(selectImage(source), path.join(parent, 'rootfs'), {dryRun: true})
+  t.true(result.entries > 20)
+  t.is(result.state, 'absent')
+  t.deepEqual(fs.readdirSync(parent), [])
+})
+
+test('a dry run refuses what a run would refuse', async (t) => {
+  const target = scratch(t)
+  fs.writeFileSync(path.join(target, 'mine'), '')
+  await using source = await openSource(fixture('docker-20.10-one.tar'))
+  await t.throwsAsync(unpackImage(selectImage(source), target, {dryRun: true}), {code: 'TARGET_EXISTS'})
+})
+
+test('progress grows to the whole', async (t) => {
+  const seen: Progress[] = []
+  await using source = await openSource(fixture('skopeo-oci-gzip.tar'))
+  await unpackImage(selectImage(source), path.join(scratch(t), 'rootfs'), {
+    onProgress: (progress) => seen.push(progress),
+  })
+  t.is(seen.at(-1)!.bytes, seen.at(-1)!.totalBytes)
+  t.deepEqual(
+    seen,
+    seen.toSorted((a, b) => a.bytes - b.bytes),
+  )
+})
+
+test('an aborted run leaves nothing', async (t) => {
+  const parent = scratch(t)
+  const controller = new AbortController()
+  await using source = await openSource(fixture('docker-20.10-one.tar'))
+  const run = unpackImage(selectImage(source), path.join(parent, 'rootfs'), {
+    onProgress: () => controller.abort(new ImgtoolError('INTERRUPTED', 'Interrupted')),
+    signal: controller.signal,
+  })
+  await t.throwsAsync(run, {code: 'INTERRUPTED'})
+  t.deepEqual(fs.readdirSync(parent), [])
+})
+
+test('a limit that is reached leaves nothing, and is named', async (t) => {
+  const parent = scratch(t)
+  await using source = await openSource(fixture('docker-20.10-one.tar'))
+  const run = unpackImage(selectImage(source), path.join(parent, 'rootfs'), {limits: {...defaultLimits, entries: 10}})
+  await t.throwsAsync(run, {code: 'LIMIT_EXCEEDED', message: /"entries"/})
+  t.deepEqual(fs.readdirSync(parent), [])
+})
