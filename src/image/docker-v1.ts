@@ -113,8 +113,8 @@ async function readRepositories(
     repositoriesName,
     repositoriesSchema,
   )
-  for (const [repository, tags] of Object.entries(document)) {
-    for (const [tag, id] of Object.entries(tags)) {
+  for (const [repository, tags] of document) {
+    for (const [tag, id] of tags) {
       requireID(id, `the id of "${printableText(`${repository}:${tag}`)}" in repositories`)
       if (!nodes.has(id)) {
         throw new ImgtoolError(

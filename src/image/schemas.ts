@@ -10,10 +10,27 @@ const optionalText = v.optional(v.nullable(v.string()))
 /** Go reads a JSON null into a slice as an empty one, and docker writes such. */
 const orEmpty = <const Item extends v.GenericSchema>(item: Item) => v.nullish(v.array(item), () => [])
 
+/**
+ * An object that is a struct to docker. Go takes a key in any case, so that with `layers` beside `Layers` docker would read
+ * another document than everybody else.
+ *
+ * @see https://pkg.go.dev/encoding/json#Unmarshal
+ */
+const struct = <const Entries extends v.ObjectEntries>(entries: Entries) => {
+  const known = new Map(Object.keys(entries).map((key) => [key.toLowerCase(), key]))
+  const isTwin = (key: string, object: object) => {
+    const name = known.get(key.toLowerCase())
+    return name !== undefined && name !== key && Object.hasOwn(object, name)
+  }
+  const hasNoTwins = (input: unknown) =>
+    typeof input !== 'object' || input === null || !Object.keys(input).some((key) => isTwin(key, input))
+  return v.pipe(v.custom<object>(hasNoTwins, 'a key is there twice, in upper and lower case'), v.object(entries))
+}
+
 const sizeSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 
 /** One step of `history`. */
-export const historySchema = v.object({
+export const historySchema = struct({
   created: optionalText,
   created_by: optionalText,
   author: optionalText,
@@ -22,19 +39,19 @@ export const historySchema = v.object({
 })
 
 /** An image config since docker 1.10, and OCI's. */
-export const configSchema = v.object({
+export const configSchema = struct({
   architecture: optionalText,
   os: optionalText,
   variant: optionalText,
   created: optionalText,
   author: optionalText,
-  rootfs: v.object({type: v.optional(v.string()), diff_ids: orEmpty(v.string())}),
+  rootfs: struct({type: v.optional(v.string()), diff_ids: orEmpty(v.string())}),
   history: orEmpty(historySchema),
 })
 
 /** `manifest.json` of docker 1.10 and later. */
 export const dockerManifestSchema = v.array(
-  v.object({
+  struct({
     Config: v.string(),
     RepoTags: orEmpty(v.string()),
     Layers: orEmpty(v.string()),
@@ -42,11 +59,22 @@ export const dockerManifestSchema = v.array(
   }),
 )
 
-/** `repositories`: name to tag to id. A record keeps its own keys only, whatever they are called. */
-export const repositoriesSchema = v.record(v.string(), v.record(v.string(), v.string()))
+/** An object as a map: every key is kept, whatever it is called. valibot's own record drops `constructor` and `__proto__`. */
+const mapOf = <const Value extends v.GenericSchema>(value: Value) =>
+  v.pipe(
+    v.custom<object>(
+      (input) => typeof input === 'object' && input !== null && !Array.isArray(input),
+      'Expected an object',
+    ),
+    v.transform((input) => new Map<unknown, unknown>(Object.entries(input))),
+    v.map(v.string(), value),
+  )
+
+/** `repositories`: name to tag to id. */
+export const repositoriesSchema = mapOf(mapOf(v.string()))
 
 /** A layer's `json` before docker 1.10, and in the directories that docker wrote beside manifest.json until 24. */
-export const v1Schema = v.object({
+export const v1Schema = struct({
   id: v.optional(v.string()),
   parent: optionalText,
   created: optionalText,
@@ -56,37 +84,37 @@ export const v1Schema = v.object({
   variant: optionalText,
   os: optionalText,
   container_config: v.optional(
-    v.nullable(v.object({Cmd: v.optional(v.nullable(v.union([v.string(), v.array(v.string())])))})),
+    v.nullable(struct({Cmd: v.optional(v.nullable(v.union([v.string(), v.array(v.string())])))})),
   ),
   Size: v.optional(v.nullable(v.number())),
 })
 
 /** `oci-layout`. */
-export const layoutSchema = v.object({imageLayoutVersion: v.string()})
+export const layoutSchema = struct({imageLayoutVersion: v.string()})
 
 /** A descriptor, wherever it stands. */
-export const descriptorSchema = v.object({
+export const descriptorSchema = struct({
   mediaType: v.optional(v.string()),
   digest: v.string(),
   size: sizeSchema,
   artifactType: v.optional(v.string()),
   platform: v.optional(
     v.nullable(
-      v.object({os: v.optional(v.string()), architecture: v.optional(v.string()), variant: v.optional(v.string())}),
+      struct({os: v.optional(v.string()), architecture: v.optional(v.string()), variant: v.optional(v.string())}),
     ),
   ),
   annotations: v.optional(v.nullable(v.record(v.string(), v.string()))),
 })
 
 /** An index, and `index.json`. */
-export const indexSchema = v.object({
+export const indexSchema = struct({
   mediaType: v.optional(v.string()),
   manifests: orEmpty(descriptorSchema),
   layers: v.optional(v.undefined('an index has no "layers"')),
 })
 
 /** An image manifest. */
-export const manifestSchema = v.object({
+export const manifestSchema = struct({
   schemaVersion: v.optional(v.literal(2)),
   mediaType: v.optional(v.string()),
   artifactType: v.optional(v.string()),
