@@ -1,3 +1,4 @@
+import {execFileSync} from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import test from 'ava'
@@ -22,7 +23,8 @@ test('an image unpacks to what ls lists of it', async (t) => {
     image.layers.map(({diffID}) => diffID!),
   )
   const listed = (await listFiles(image)).map((file) => toText(file.path))
-  const found = ['', ...fs.readdirSync(target, {recursive: true, encoding: 'utf8'})]
+  // Node's recursive listing goes through links to directories.
+  const found = execFileSync('find', [target, '-printf', '%P\\n']).toString().split('\n').slice(0, -1)
   t.deepEqual(found.sort(), listed.sort())
 })
 
