@@ -27,7 +27,8 @@ export function parsePax(body: Buffer): PaxRecord[] {
     const length = /^[1-9][0-9]*$/.test(digits) && blank !== -1 ? Number(digits) : Number.NaN
     const end = at + length
     const equals = body.indexOf(0x3d, blank)
-    if (!(end <= body.length && blank + 1 < end) || equals === -1 || equals >= end || body[end - 1] !== 0x0a) {
+    // No key may be empty: it begins right behind the blank.
+    if (!(end <= body.length) || equals <= blank + 1 || equals >= end || body[end - 1] !== 0x0a) {
       throw new ImgtoolError(
         'TAR_INVALID',
         `Cannot read the tar: a PAX record is malformed (at byte ${at} of its header)`,
