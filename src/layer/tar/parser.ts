@@ -158,13 +158,14 @@ function* readHeaders(first: Buffer, limits: Limits, place: {entry: ByteString})
   for (let block = first; ; block = (yield headerBlock)!) {
     const header = decodeHeader(block)
     place.entry = extension.longName ?? header.name
+    if (!'xgLKV'.includes(header.type)) return {header, block, extension}
+    if (header.size < 0) throw new ImgtoolError('TAR_INVALID', 'The size of an extension header is negative')
     if (header.type === 'V') {
+      if (isExtended(extension)) throw new ImgtoolError('TAR_INVALID', 'An extension header precedes a volume label')
       yield skip(header.size)
       yield skipPadding(header.size)
       return undefined
     }
-    if (!'xgLK'.includes(header.type)) return {header, block, extension}
-    if (header.size < 0) throw new ImgtoolError('TAR_INVALID', 'The size of an extension header is negative')
     checkLimit(limits, 'extensionHeader', header.size, 'bytes of an extension header')
     const body = (yield {kind: 'take', size: header.size})!
     extension = extend(extension, header.type, body)
@@ -172,12 +173,16 @@ function* readHeaders(first: Buffer, limits: Limits, place: {entry: ByteString})
   }
 }
 
+function isExtended({pax, longName, longLink}: Extension): boolean {
+  return (pax ?? longName ?? longLink) !== undefined
+}
+
 /** Adds an extension header; two that speak of the same thing are read differently by every reader, and refused. */
 function extend(extension: Extension, type: string, body: Buffer): Extension {
   // The records of global headers are ignored, as docker does: they come from `git archive` and name no entry.
   if (type === 'g') return extension
   const repeated =
-    (type === 'x' && (extension.pax ?? extension.longName ?? extension.longLink) !== undefined) ||
+    (type === 'x' && isExtended(extension)) ||
     (type === 'L' && (extension.pax ?? extension.longName) !== undefined) ||
     (type === 'K' && (extension.pax ?? extension.longLink) !== undefined)
   if (repeated) throw new ImgtoolError('TAR_INVALID', 'An entry has two extension headers that compete')
@@ -193,6 +198,8 @@ function* readEntry({header, block, extension}: Head, sink: EntrySink, limits: L
     {isOldGnu: header.type === 'S', block, stored, records, ordered: extension.pax ?? []},
     limits,
   )
+  if (sparse !== undefined && entry.kind !== 'file')
+    throw new ImgtoolError('TAR_INVALID', `A ${entry.kind} has a map of a sparse file`)
   if (sparse === undefined) {
     sink.entry(entry)
     yield {kind: 'data', size: stored, position: 0}
