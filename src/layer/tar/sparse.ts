@@ -94,9 +94,11 @@ export function toPieces(numbers: readonly string[], limits: Limits): SparsePiec
 export function checkMap(map: SparseMap, stored: number, limits: Limits): SparseMap {
   checkLimit(limits, 'sparsePieces', map.pieces.length, 'pieces of a sparse file')
   checkLimit(limits, 'sparseSize', map.size, 'bytes of a sparse file')
+  if (map.size < 0) throw invalid('its size is negative')
   let end = 0
   let total = 0
   for (const {offset, length} of map.pieces) {
+    if (length < 0) throw invalid('the length of a piece is negative')
     if (offset < end) throw invalid('its pieces overlap or are out of order')
     end = offset + length
     total += length
