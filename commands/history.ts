@@ -1,15 +1,15 @@
 import {BaseCommand} from '../src/cli/base-command.ts'
 import {measure} from '../src/cli/measure.ts'
-import {exactSizesFlag, fullFlag, idsOnlyFlag, imageArgument} from '../src/cli/shared-options.ts'
+import {fullFlag, idsOnlyFlag, imageArgument} from '../src/cli/shared-options.ts'
 import {selectImage} from '../src/open.ts'
 import {formatHistory, formatHistoryIDs, type HistoryStep, historyOf} from '../src/view/history.ts'
 
 export default class History extends BaseCommand<typeof History> {
   static override readonly summary = 'Show the steps that made an image, newest first.'
-  static override readonly description = 'The JSON document has them oldest first, as the config of an image has.'
+  static override readonly description =
+    'Compressed layers are read for their sizes. The JSON document has the steps oldest first, as the config of an image has.'
   static override readonly args = {image: imageArgument}
   static override readonly flags = {
-    'exact-sizes': exactSizesFlag,
     'no-trunc': fullFlag,
     quiet: idsOnlyFlag,
   }
@@ -22,7 +22,7 @@ export default class History extends BaseCommand<typeof History> {
   override async run(): Promise<{history: readonly HistoryStep[]}> {
     await using source = await this.open(this.args.image)
     const image = selectImage(source, this.platform)
-    const sizes = await measure(image.layers, {exact: this.flags['exact-sizes'], limits: this.limits})
+    const sizes = await measure(image.layers, {exact: true, limits: this.limits})
     const history = historyOf(image, sizes)
     const full = this.flags['no-trunc']
     this.logLines(this.flags.quiet ? formatHistoryIDs(history, {full}) : formatHistory(history, {full}))

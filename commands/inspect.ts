@@ -2,7 +2,7 @@ import process from 'node:process'
 import {Flags} from '@oclif/core'
 import {BaseCommand} from '../src/cli/base-command.ts'
 import {detectCompressions, measure} from '../src/cli/measure.ts'
-import {exactSizesFlag, fullFlag, imageArgument, imageIDsFlag} from '../src/cli/shared-options.ts'
+import {fullFlag, imageArgument} from '../src/cli/shared-options.ts'
 import {ImgtoolError} from '../src/errors.ts'
 import {resolveV1} from '../src/ids.ts'
 import type {Image} from '../src/image/model.ts'
@@ -11,6 +11,8 @@ import {formatImage, type InspectedImage, inspectedImage} from '../src/view/insp
 
 export default class Inspect extends BaseCommand<typeof Inspect> {
   static override readonly summary = 'Show everything about one image.'
+  static override readonly description =
+    'Reads what it takes: the layers of an image saved before 1.10 for the image ID that docker gives it, compressed layers for their sizes.'
   static override readonly args = {image: imageArgument}
   static override readonly flags = {
     config: Flags.boolean({
@@ -18,8 +20,6 @@ export default class Inspect extends BaseCommand<typeof Inspect> {
         'write the exact bytes of the config; for images saved before 1.10, of the config docker makes of them',
       exclusive: ['raw'],
     }),
-    'exact-sizes': exactSizesFlag,
-    'image-ids': imageIDsFlag,
     'no-trunc': fullFlag,
     raw: Flags.boolean({description: 'write the exact bytes of the manifest'}),
   }
@@ -35,8 +35,8 @@ export default class Inspect extends BaseCommand<typeof Inspect> {
     if (this.flags.raw) return writeBytes(manifestOf(image))
     if (this.flags.config) return writeBytes(await this.configOf(source, image))
     requireWhole(source, image)
-    const known = this.flags['image-ids'] ? await this.withIDs(source, image) : image
-    const sizes = await measure(known.layers, {exact: this.flags['exact-sizes'], limits: this.limits})
+    const known = await this.withIDs(source, image)
+    const sizes = await measure(known.layers, {exact: true, limits: this.limits})
     const inspected = inspectedImage(source, known, {sizes, compressions: await detectCompressions(known.layers)})
     this.logLines(formatImage(inspected, {full: this.flags['no-trunc']}))
     return inspected

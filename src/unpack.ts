@@ -1,6 +1,7 @@
 /** Unpacks an image: every layer, in order, onto a directory. */
 import type {Digest} from './digest.ts'
 import type {TargetState} from './driver/directory.ts'
+import {whyMissing} from './image/missing.ts'
 import type {Image} from './image/model.ts'
 import {ChangeDecoder, type ChangeSink, type OnWarning} from './layer/change.ts'
 import {type Budget, readLayer, startBudget} from './layer/read.ts'
@@ -57,7 +58,7 @@ export interface UnpackResult {
  *   whatever reading layers throws, with layer and entry
  */
 export async function unpackImage(image: Image, target: string, options: UnpackOptions = {}): Promise<UnpackResult> {
-  if (image.broken !== undefined) throw image.broken
+  requireLayers(image)
   const {checkTarget, DirectoryDriver} = await import('./driver/directory.ts')
   const {describeLosses, readPrivileges} = await import('./driver/privileges.ts')
   const force = options.force ?? false
@@ -89,6 +90,12 @@ export async function unpackImage(image: Image, target: string, options: UnpackO
   } finally {
     driver.abort()
   }
+}
+
+/** A layer that is missing must not be found out when the others are written. */
+function requireLayers(image: Image): void {
+  const damage = image.broken ?? image.layers.map(({blob}) => whyMissing(blob)).find((error) => error !== undefined)
+  if (damage !== undefined) throw damage
 }
 
 async function applyLayers(

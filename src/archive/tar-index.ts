@@ -4,21 +4,14 @@
  */
 import type {FileHandle} from 'node:fs/promises'
 import {Header} from 'tar/header'
-import {Pax} from 'tar/pax'
 import {ImgtoolError} from '../errors.ts'
 import {checkLimit, type Limits} from '../limits.ts'
 import {type ByteString, fromText, printable} from '../text.ts'
 import type {Blob, Member} from './archive.ts'
+import {type Extension, extend, isExtension} from './extension.ts'
 import {addMember, cleanName} from './names.ts'
 
 const blockSize = 512
-
-/** What extension headers say of the member that follows them. */
-interface Extension {
-  path?: string
-  linkpath?: string
-  size?: number
-}
 
 /**
  * Indexes the members of a tar.
@@ -40,16 +33,16 @@ export async function indexTar(
   for (let count = 1; ; count++) {
     checkLimit(limits, 'members', count, 'members of the archive')
     const block = await readBlock(handle, offset, size)
-    if (block === undefined) break
+    if (block === undefined) {
+      if (Object.keys(extension).length > 0) throw truncated('behind an extension header')
+      return members
+    }
     const header = decodeHeader(block, offset, extension)
     const content = offset + blockSize
-    const length = header.size ?? 0
+    const length = sizeOf(header)
     offset = content + Math.ceil(length / blockSize) * blockSize
     if (content + length > size) {
-      throw new ImgtoolError(
-        'ARCHIVE_TRUNCATED',
-        `Cannot read the archive: it ends in the middle of "${printable(fromText(header.path ?? ''))}"`,
-      )
+      throw truncated(`in the middle of "${printable(nameOf(header, extension))}"`)
     }
     if (isExtension(header.type)) {
       checkLimit(limits, 'extensionHeader', length, 'bytes of an extension header of the archive')
@@ -64,7 +57,6 @@ export async function indexTar(
       extension = {}
     }
   }
-  return members
 }
 
 /** The next header block, or undefined at the end of the tar: two zero blocks, or the end of the file at a block. */
@@ -72,7 +64,7 @@ async function readBlock(handle: FileHandle, offset: number, size: number): Prom
   if (offset >= size) return undefined
   const two = Buffer.alloc(Math.min(2 * blockSize, size - offset))
   await handle.read(two, 0, Math.min(blockSize, two.length), offset)
-  if (two.length < blockSize) throw invalid(offset, 'ends in the middle of a header')
+  if (two.length < blockSize) throw truncated('in the middle of a header')
   const block = two.subarray(0, blockSize)
   if (!isZero(block)) return block
   await handle.read(two, blockSize, two.length - blockSize, offset + blockSize)
@@ -88,45 +80,27 @@ function decodeHeader(block: Buffer, offset: number, extension: Extension): Head
     throw invalid(offset, error instanceof Error ? error.message : 'the header cannot be decoded')
   }
   if (!header.cksumValid) throw invalid(offset, 'the checksum of a header is wrong')
-  if (!Number.isSafeInteger(header.size ?? 0) || (header.size ?? 0) < 0)
-    throw invalid(offset, 'the size of a member is wrong')
+  if (!isSize(block, header) || !Number.isSafeInteger(header.size ?? 0)) {
+    throw invalid(offset, 'the size of a member is no number')
+  }
   return header
 }
 
-function isExtension(type: string): boolean {
-  return [
-    'ExtendedHeader',
-    'GlobalExtendedHeader',
-    'NextFileHasLongPath',
-    'NextFileHasLongLinkpath',
-    'OldExtendedHeader',
-    'OldGnuLongPath',
-  ].includes(type)
+/** Whether the size field is a number: the decoder takes what is none for 0, and other readers do not. */
+function isSize(block: Buffer, header: Header): boolean {
+  const field = block.toString('latin1', 124, 136)
+  return /^[ \0]*[0-7]*[ \0]*$/.test(field) || (field.charCodeAt(0) >= 0x80 && header.size !== undefined)
 }
 
-function extend(extension: Extension, type: string, body: Buffer): Extension {
-  const text = body.toString('utf8')
-  switch (type) {
-    case 'NextFileHasLongPath':
-    case 'OldGnuLongPath':
-      return {...extension, path: untilNul(text)}
-    case 'NextFileHasLongLinkpath':
-      return {...extension, linkpath: untilNul(text)}
-    case 'ExtendedHeader':
-    case 'OldExtendedHeader':
-      return {...extension, ...pick(Pax.parse(text))}
-    default:
-      // Global headers of `git archive` and some builders carry comments; their other records are ignored as docker does.
-      return extension
-  }
+/** Types that never have content, whatever their size says. @see https://pkg.go.dev/archive/tar isHeaderOnlyType */
+const headerOnly = new Set(['Link', 'SymbolicLink', 'CharacterDevice', 'BlockDevice', 'Directory', 'FIFO'])
+
+function sizeOf(header: Header): number {
+  return headerOnly.has(header.type) ? 0 : (header.size ?? 0)
 }
 
-function pick(pax: Pax): Extension {
-  return {
-    ...(pax.path === undefined ? {} : {path: String(pax.path)}),
-    ...(pax.linkpath === undefined ? {} : {linkpath: String(pax.linkpath)}),
-    ...(pax.size === undefined ? {} : {size: pax.size}),
-  }
+function nameOf(header: Header, extension: Extension): ByteString {
+  return extension.path ?? fromText(header.path ?? '')
 }
 
 function toMember(
@@ -134,8 +108,8 @@ function toMember(
   extension: Extension,
   makeBlob: (name: ByteString) => Blob,
 ): Omit<Member, 'repeated'> {
-  const name = cleanName(fromText(extension.path ?? header.path ?? ''))
-  const target = fromText(extension.linkpath ?? header.linkpath ?? '')
+  const name = cleanName(nameOf(header, extension))
+  const target = extension.linkpath ?? fromText(header.linkpath ?? '')
   switch (header.type) {
     case 'File':
     case 'OldFile':
@@ -152,15 +126,14 @@ function toMember(
   }
 }
 
-function untilNul(text: string): string {
-  const end = text.indexOf('\0')
-  return end === -1 ? text : text.slice(0, end)
-}
-
 function isZero(bytes: Buffer): boolean {
   return bytes.every((byte) => byte === 0)
 }
 
 function invalid(offset: number, why: string): ImgtoolError {
   return new ImgtoolError('ARCHIVE_INVALID', `Cannot read the archive as a tar: ${why} (at byte ${offset})`)
+}
+
+function truncated(where: string): ImgtoolError {
+  return new ImgtoolError('ARCHIVE_TRUNCATED', `Cannot read the archive: it ends ${where}`)
 }

@@ -23,7 +23,7 @@ export const fullFlag = Flags.boolean({
 })
 
 export const exactSizesFlag = Flags.boolean({
-  description: 'read compressed layers to learn their exact sizes',
+  description: 'read as much of the layers as exact sizes take',
   env: 'IMGTOOL_EXACT_SIZES',
 })
 
