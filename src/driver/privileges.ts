@@ -1,5 +1,6 @@
 /** What this process may do to files, found out before it begins, so that the user is told before and not after. */
 import {readFileSync} from 'node:fs'
+import {ImgtoolError} from '../errors.ts'
 
 export interface Privileges {
   readonly uid: number
@@ -21,7 +22,7 @@ const CAP_SETFCAP = 31n
 
 /** @see proc(5), /proc/[pid]/status, CapEff */
 export function readPrivileges(): Privileges {
-  const status = readFileSync('/proc/self/status', 'latin1')
+  const status = readStatus()
   const [, hex = '0'] = /^CapEff:\s*([0-9a-f]+)$/m.exec(status) ?? []
   const effective = BigInt(`0x${hex}`)
   const has = (capability: bigint) => ((effective >> capability) & 1n) === 1n
@@ -32,6 +33,15 @@ export function readPrivileges(): Privileges {
     canChangeOwner: has(CAP_CHOWN),
     canMakeDevices: has(CAP_MKNOD) && isInitialNamespace(),
     canSetCapabilities: has(CAP_SETFCAP),
+  }
+}
+
+function readStatus(): string {
+  try {
+    return readFileSync('/proc/self/status', 'latin1')
+  } catch (error) {
+    // Directories are held by descriptors, and some things can be done to what a descriptor holds by its name there only.
+    throw new ImgtoolError('PLATFORM_UNSUPPORTED', 'Cannot unpack without /proc', {cause: error})
   }
 }
 

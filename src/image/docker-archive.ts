@@ -4,6 +4,7 @@
  *
  * @see moby image/spec/v1.2.md, image/tarexport/save.go
  */
+import type * as v from 'valibot'
 import type {Archive, Blob} from '../archive/archive.ts'
 import {type Digest, parseDigest} from '../digest.ts'
 import {ImgtoolError} from '../errors.ts'
@@ -29,37 +30,59 @@ export async function readDockerArchive(archive: Archive, limits: Limits): Promi
   const manifest = await readDocument(document, limits.document, 'document')
   const items = parseDocument(manifest, document.name, dockerManifestSchema)
   const images: Image[] = []
-  for (const item of items) {
-    const blob = requireBlob(archive, item.Config, 'the config')
-    const facts = readConfig(await readDocument(blob, limits.config, 'config'), blob.name, limits)
-    requireSameCount(item.Layers.length, facts.diffIDs.length, blob.name)
-    const layers = item.Layers.map((path, index) => toLayer(archive, path, index, facts))
-    const top = layers.at(-1)?.v1ID
-    images.push({
-      format: 'docker-archive',
-      index: images.length,
-      // skopeo and podman write whole names, docker what it shows.
-      names: item.RepoTags.map(familiarName),
-      aliases: item.RepoTags.filter((name) => name !== familiarName(name)),
-      ...withoutDiffIDs(facts),
-      manifest,
-      layers,
-      ...(top === undefined ? {} : {v1ID: top}),
-      ...(item.Parent ? {parent: parseDigest(item.Parent, 'Parent in manifest.json')} : {}),
-    })
-  }
+  for (const item of items) images.push({...(await readItem(archive, item, limits)), index: images.length, manifest})
   return images.map((image) => withValidParent(image, images))
+}
+
+type ManifestItem = v.InferOutput<typeof dockerManifestSchema>[number]
+
+async function readItem(
+  archive: Archive,
+  item: ManifestItem,
+  limits: Limits,
+): Promise<Omit<Image, 'index' | 'manifest'>> {
+  const blob = requireBlob(archive, item.Config, 'the config')
+  const facts = readConfig(await readDocument(blob, limits.config, 'config'), blob.name, limits)
+  requireName(item.Config, facts.imageID)
+  requireSameCount(item.Layers.length, facts.diffIDs.length, blob.name)
+  const layers = item.Layers.map((path, index) => toLayer(archive, path, index, facts))
+  const top = layers.at(-1)?.v1ID
+  return {
+    format: 'docker-archive',
+    // skopeo and podman write whole names, docker what it shows.
+    names: item.RepoTags.map(familiarName),
+    aliases: item.RepoTags.filter((name) => name !== familiarName(name)),
+    ...withoutDiffIDs(facts),
+    layers,
+    ...(top === undefined ? {} : {v1ID: top}),
+    ...(item.Parent ? {parent: parseDigest(item.Parent, 'Parent in manifest.json')} : {}),
+  }
+}
+
+/** The digest that a path of docker 25 or later names; other paths promise nothing. */
+function digestOf(path: string): Digest | undefined {
+  const [, hex] = /^blobs\/sha256\/([0-9a-f]{64})$/.exec(path) ?? []
+  return hex === undefined ? undefined : `sha256:${hex}`
+}
+
+function requireName(path: string, actual: Digest): void {
+  const expected = digestOf(path)
+  if (expected === undefined || expected === actual) return
+  throw new ImgtoolError('DIGEST_MISMATCH', `Cannot read "${path}": its bytes have the digest ${actual}`, {
+    expected,
+    actual,
+  })
 }
 
 function toLayer(archive: Archive, path: string, index: number, facts: ConfigFacts): Layer {
   const [v1ID] = /^[0-9a-f]{64}(?=\/layer\.tar$)/.exec(path) ?? []
-  const [, hex] = /^blobs\/sha256\/([0-9a-f]{64})$/.exec(path) ?? []
+  const digest = digestOf(path)
   return {
     index,
     blob: findLayer(archive, path, index),
     diffID: facts.diffIDs[index]!,
     ...(v1ID === undefined ? {} : {v1ID}),
-    ...(hex === undefined ? {} : {digest: `sha256:${hex}` as Digest}),
+    ...(digest === undefined ? {} : {digest}),
   }
 }
 
