@@ -31,12 +31,12 @@ export async function indexTar(
   let extension: Extension = {}
   let offset = 0
   for (let count = 1; ; count++) {
-    checkLimit(limits, 'members', count, 'members of the archive')
     const block = await readBlock(handle, offset, size)
     if (block === undefined) {
       if (Object.keys(extension).length > 0) throw truncated('behind an extension header')
       return members
     }
+    checkLimit(limits, 'members', count, 'members of the archive')
     const header = decodeHeader(block, offset, extension)
     const content = offset + blockSize
     const length = sizeOf(header)
