@@ -55,21 +55,34 @@ async function openStream(stream: AsyncIterable<Buffer>, label: string, limits: 
 
 /** Takes the handle over: it is closed with the archive, or at once when this fails. */
 async function openHandle(handle: FileHandle, size: number, label: string, limits: Limits): Promise<Archive> {
-  let owned = handle
+  let tar = {handle, size}
   try {
     const compression = detectCompression(await readHead(handle, size))
-    let tarSize = size
     if (compression !== 'none') {
-      const whole = rangeBlob({name: label, offset: 0, size, open: async () => handle, close: async () => {}})
-      const spooled = await spool(decompress(whole.stream(), compression), limits)
+      tar = await decompressWhole(handle, size, label, compression, limits)
       await handle.close()
-      owned = spooled.handle
-      tarSize = spooled.size
     }
-    return await tarArchive(owned, tarSize, label, compression, limits)
+    return await tarArchive(tar.handle, tar.size, label, compression, limits)
   } catch (error) {
-    await owned.close()
+    await tar.handle.close()
     throw error
+  }
+}
+
+async function decompressWhole(
+  handle: FileHandle,
+  size: number,
+  label: string,
+  compression: Compression,
+  limits: Limits,
+): Promise<{handle: FileHandle; size: number}> {
+  try {
+    const whole = rangeBlob({name: label, offset: 0, size, open: async () => handle, close: async () => {}})
+    return await spool(decompress(whole.stream(), compression), limits)
+  } catch (error) {
+    if (!(error instanceof ImgtoolError) || error.code !== 'COMPRESSION_UNSUPPORTED') throw error
+    const hint = `Run: ${compression} -dc '${label}' | imgtool tree -`
+    throw new ImgtoolError(error.code, error.message, {...error.details, hint})
   }
 }
 

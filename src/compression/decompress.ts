@@ -22,8 +22,6 @@ const decoders: Record<Compression, (source: AsyncIterable<Buffer>) => AsyncIter
   zstd: decompressZstd,
   xz: decompressXz,
   bzip2: () => {
-    throw new ImgtoolError('COMPRESSION_UNSUPPORTED', 'Cannot decompress bzip2 data: bzip2 is not supported', {
-      hint: 'Run: bzip2 -dc app.tar.bz2 | imgtool tree -',
-    })
+    throw new ImgtoolError('COMPRESSION_UNSUPPORTED', 'Cannot decompress bzip2 data: bzip2 is not supported')
   },
 }

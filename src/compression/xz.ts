@@ -52,8 +52,5 @@ function explain(error: unknown): unknown {
   const code = error instanceof Error ? (/error code (\d+)$/.exec(error.message)?.[1] ?? '') : ''
   if (code in invalid) return damaged('xz', invalid[code]!, error)
   if (!(code in unsupported)) return error
-  return new ImgtoolError('COMPRESSION_UNSUPPORTED', `Cannot decompress xz data: ${unsupported[code]}`, {
-    hint: 'Run: xz -dc app.tar.xz | imgtool tree -',
-    cause: error,
-  })
+  return new ImgtoolError('COMPRESSION_UNSUPPORTED', `Cannot decompress xz data: ${unsupported[code]}`, {cause: error})
 }

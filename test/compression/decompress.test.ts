@@ -224,14 +224,12 @@ test('refuses an xz dictionary and an xz checksum that the decoder does not know
     'fd377a585a00000ae1fb0ca10200210116000000742fe5a3010004776f726c6400000000486ea46224d1bb4fb680f34f7c9ad96a8f24ec88be73ea8e5a6c65260e9cb8a7000135051283ddf2189b4b9a01000000000a595a'
   for (const hex of [dictionaryOf128MiB, checkOfSHA256]) {
     const reading = collect(decompress(chunked(Buffer.from(hex, 'hex'), [20]), 'xz'))
-    const error = await t.throwsAsync(reading, {code: 'COMPRESSION_UNSUPPORTED'})
-    t.regex(Object(error).details.hint, /^Run: xz -dc/)
+    await t.throwsAsync(reading, {code: 'COMPRESSION_UNSUPPORTED'})
   }
 })
 
-test('refuses bzip2 with the command that helps', (t) => {
-  const error = t.throws(() => decompress(chunked(world, [5]), 'bzip2'), {code: 'COMPRESSION_UNSUPPORTED'})
-  t.is(Object(error).details.hint, 'Run: bzip2 -dc app.tar.bz2 | imgtool tree -')
+test('refuses bzip2', (t) => {
+  t.throws(() => decompress(chunked(world, [5]), 'bzip2'), {code: 'COMPRESSION_UNSUPPORTED'})
 })
 
 test('passes what is not compressed through', async (t) => {
