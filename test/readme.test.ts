@@ -10,7 +10,7 @@ const readme = fs.readFileSync(path.join(root, 'README.md'), 'utf8')
 
 function rows(name: string): string[][] {
   const [, table = ''] = new RegExp(String.raw`<!-- ${name} -->\n([\s\S]*?)<!-- /${name} -->`).exec(readme) ?? []
-  return [...table.matchAll(/^\| `(\w+)` \| (.*) \|$/gm)].map(([, code = '', text = '']) => [code, text])
+  return [...table.matchAll(/^\| `(\w+)` +\| (.*?) +\|.*$/gm)].map(([, code = '', text = '']) => [code, text])
 }
 
 test('the README lists every error code with its meaning', (t) => {

@@ -131,8 +131,8 @@ function joinComponents(name: ByteString): ByteString {
 
 function toMap(pax: readonly PaxRecord[]): Map<ByteString, ByteString> {
   const records = new Map(pax)
-  // An empty value takes the record back. @see POSIX pax, "pax Extended Header Keyword Precedence"
-  for (const [key, value] of records) if (value === '' && !key.startsWith(xattrPrefix)) records.delete(key)
+  // An empty value takes the record back, so that an xattr cannot be empty. @see POSIX pax, "pax Extended Header"
+  for (const [key, value] of records) if (value === '') records.delete(key)
   return records
 }
 
