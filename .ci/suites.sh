@@ -27,7 +27,7 @@ check() {
 install_tools() {
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -q
-  apt-get install -q -y --no-install-recommends attr buildah busybox-static bzip2 docker.io e2fsprogs jq libcap2-bin mount pigz podman \
+  apt-get install -q -y --no-install-recommends acl attr buildah busybox-static bzip2 docker.io e2fsprogs jq libcap2-bin mount pigz podman \
     python3 skopeo strace umoci util-linux xz-utils zstd
 }
 
@@ -36,6 +36,19 @@ run_tests() {
   # Only there is what the shared archives are needed for; without it those tests skip, and say so.
   if [ -d "$shared" ]; then skips=refused; fi
   run_suite "$skips" npm test -- --tap
+}
+
+# The same tests as somebody without any privilege, in a copy that belongs to them; what needs root may skip there.
+run_tests_as_nobody() {
+  local copy=$work/nobody
+  mkdir -p "$copy/tmp"
+  chmod 711 "$work"
+  cp -a "$checkout" "$copy/imgtool"
+  chown -R nobody: "$copy"
+  cd "$copy/imgtool"
+  TMPDIR=$copy/tmp run_suite allowed setpriv --reuid nobody --regid nogroup --clear-groups env HOME="$copy" \
+    npm_config_cache="$copy/cache" npm test -- --tap
+  cd "$checkout"
 }
 
 run_interop_tests() {
@@ -80,7 +93,7 @@ run_hostile_archives() {
   count_hostile_outcomes "$report"
 }
 
-# No archive may escape, leak, hang or crash, and at least 90 in 100 must end as their case allows.
+# No archive may escape, leak, hang or crash, and every one must end as its case allows.
 count_hostile_outcomes() {
   local good bad worst
   good=$(jq '[.[] | select(.why == null)] | length' "$1")
@@ -89,7 +102,7 @@ count_hostile_outcomes() {
   echo "hostile archives: $good as allowed, $bad not, of these $worst escaped, leaked, hung or crashed"
   passed=$((passed + good))
   failed=$((failed + bad))
-  if [ "$good" -eq 0 ] || [ "$worst" -gt 0 ] || [ $((good * 100)) -lt $(((good + bad) * 90)) ]; then verdict=1; fi
+  if [ "$good" -eq 0 ] || [ "$bad" -gt 0 ]; then verdict=1; fi
 }
 
 # Stops what a killed test left running, and takes away everything this run has mounted and written.
