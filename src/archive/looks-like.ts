@@ -54,5 +54,5 @@ export function describe(head: Buffer, outer: Compression): Verdict | undefined 
 
 /** Whether bytes 148 to 155 hold a number, as the checksum of every tar header does. */
 function hasChecksum(head: Buffer): boolean {
-  return head.length === 512 && /^[ 0-7]{4,7}[\0 ]/.test(head.toString('latin1', 148, 156))
+  return head.length === 512 && /^ {0,6}[0-7]{1,7}[\0 ]/.test(head.toString('latin1', 148, 156))
 }
