@@ -3,47 +3,63 @@ import {randomBytes} from 'node:crypto'
 import {type FileHandle, open, unlink} from 'node:fs/promises'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
-import {ImgtoolError} from '../errors.ts'
+import {type ErrorCode, ImgtoolError} from '../errors.ts'
 import {checkLimit, type Limits} from '../limits.ts'
+import {printableText} from '../text.ts'
 
 /**
  * Writes a stream to an unlinked file in the temporary directory.
  *
  * @returns the open file, readable by position; who calls closes it, and the system then frees the space, whatever happens
- * @throws {ImgtoolError} NO_SPACE that names the directory, LIMIT_EXCEEDED beyond `limits.bytes`
+ * @throws {ImgtoolError} NO_SPACE, PERMISSION_DENIED or SYSTEM_ERROR that names the directory, LIMIT_EXCEEDED beyond
+ *   `limits.bytes`; and what the stream throws
  */
 export async function spool(
   source: AsyncIterable<Buffer>,
   limits: Limits,
 ): Promise<{handle: FileHandle; size: number}> {
-  const path = join(tmpdir(), `imgtool-${randomBytes(12).toString('hex')}`)
-  let handle: FileHandle | undefined
+  const handle = await explained(openNameless())
   try {
-    handle = await open(path, 'wx+', 0o600)
-    await unlink(path)
     let size = 0
     for await (const chunk of source) {
       checkLimit(limits, 'bytes', size + chunk.length, 'decompressed bytes of the archive')
-      for (let done = 0; done < chunk.length; ) {
-        done += (await handle.write(chunk, done, chunk.length - done, size + done)).bytesWritten
-      }
+      await explained(writeAt(handle, chunk, size))
       size += chunk.length
     }
     return {handle, size}
   } catch (error) {
-    await handle?.close()
-    throw explain(error)
+    await handle.close()
+    throw error
   }
 }
 
-function explain(error: unknown): unknown {
-  const code = (error as NodeJS.ErrnoException).code
-  if (error instanceof ImgtoolError || code === undefined) return error
-  const full = code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG'
-  if (!full && !['EACCES', 'EROFS', 'ENOENT', 'EPERM'].includes(code)) return error
-  return new ImgtoolError(
-    full ? 'NO_SPACE' : 'PERMISSION_DENIED',
-    `Cannot spool the archive in "${tmpdir()}": ${code}`,
-    {hint: 'Set TMPDIR to a directory with room for the uncompressed archive', cause: error},
-  )
+async function openNameless(): Promise<FileHandle> {
+  const path = join(tmpdir(), `imgtool-${randomBytes(12).toString('hex')}`)
+  const handle = await open(path, 'wx+', 0o600)
+  await unlink(path)
+  return handle
+}
+
+async function writeAt(handle: FileHandle, chunk: Buffer, position: number): Promise<void> {
+  for (let done = 0; done < chunk.length; ) {
+    done += (await handle.write(chunk, done, chunk.length - done, position + done)).bytesWritten
+  }
+}
+
+/** Errors of the temporary file must not be taken for errors of the archive. */
+async function explained<Result>(work: Promise<Result>): Promise<Result> {
+  try {
+    return await work
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown error'
+    throw new ImgtoolError(codeOf(code), `Cannot spool the archive in "${printableText(tmpdir())}": ${code}`, {
+      hint: 'Set TMPDIR to a directory with room for the uncompressed archive',
+      cause: error,
+    })
+  }
+}
+
+function codeOf(code: string): ErrorCode {
+  if (['ENOSPC', 'EDQUOT', 'EFBIG'].includes(code)) return 'NO_SPACE'
+  return ['EACCES', 'EPERM', 'EROFS'].includes(code) ? 'PERMISSION_DENIED' : 'SYSTEM_ERROR'
 }
