@@ -3,6 +3,7 @@ import type {FileHandle} from 'node:fs/promises'
 import {ImgtoolError} from '../errors.ts'
 import {type ByteString, printable} from '../text.ts'
 import type {Blob} from './archive.ts'
+import {explainSystemError} from './system-error.ts'
 
 /** Bytes read at a time by {@link Blob.stream}: large enough that system calls do not count, small enough for two in memory. */
 const chunkSize = 1024 * 1024
@@ -62,7 +63,7 @@ async function* streamRange(range: Range): AsyncGenerator<Buffer> {
 async function readFully(range: Range, handle: FileHandle, buffer: Buffer, position: number): Promise<Buffer> {
   let filled = 0
   while (filled < buffer.length) {
-    const {bytesRead} = await handle.read(buffer, filled, buffer.length - filled, range.offset + position + filled)
+    const bytesRead = await readSome(range, handle, buffer.subarray(filled), position + filled)
     if (bytesRead === 0) {
       throw new ImgtoolError(
         'ARCHIVE_TRUNCATED',
@@ -73,4 +74,12 @@ async function readFully(range: Range, handle: FileHandle, buffer: Buffer, posit
     filled += bytesRead
   }
   return buffer
+}
+
+async function readSome(range: Range, handle: FileHandle, buffer: Buffer, position: number): Promise<number> {
+  try {
+    return (await handle.read(buffer, 0, buffer.length, range.offset + position)).bytesRead
+  } catch (error) {
+    throw explainSystemError(error, printable(range.name), {entry: range.name})
+  }
 }

@@ -12,10 +12,14 @@ import {rangeBlob} from './file-range.ts'
 import {describe} from './looks-like.ts'
 import {findBlob} from './names.ts'
 import {spool} from './spool.ts'
+import {explainSystemError} from './system-error.ts'
 import {indexTar} from './tar-index.ts'
 
 /** Bytes of the head that tell what a file is; the magic of a tar is at 257. */
 const headSize = 512
+
+/** What messages call an archive that comes by a pipe. */
+const standardInput = 'standard input'
 
 /**
  * Opens an archive and indexes its members; contents stay where they are.
@@ -24,17 +28,18 @@ const headSize = 512
  *   as a compressed archive is
  * @returns the archive; who calls closes it
  * @throws {ImgtoolError} SOURCE_NOT_FOUND, FORMAT_UNKNOWN with what the input looks like, ARCHIVE_INVALID,
- *   ARCHIVE_TRUNCATED, COMPRESSION_INVALID, COMPRESSION_UNSUPPORTED, NO_SPACE, LIMIT_EXCEEDED
+ *   ARCHIVE_TRUNCATED, COMPRESSION_INVALID, COMPRESSION_UNSUPPORTED, NO_SPACE, PERMISSION_DENIED, SYSTEM_ERROR, LIMIT_EXCEEDED
  */
 export async function openArchive(path: string, limits: Limits): Promise<Archive> {
-  const label = path === '-' ? 'standard input' : path
+  const label = path === '-' ? standardInput : path
   try {
     if (path === '-') return await openStream(process.stdin, label, limits)
     const stats = await stat(path)
     if (stats.isDirectory()) return directoryArchive(label, await indexDirectory(path, limits))
     return await openFile(path, label, stats.isFile(), limits)
   } catch (error) {
-    throw error instanceof ImgtoolError ? error.within({archive: label}) : unreadable(error, label)
+    if (error instanceof ImgtoolError) throw error.within({archive: label})
+    throw explainSystemError(error, printableText(label), {archive: label})
   }
 }
 
@@ -42,7 +47,12 @@ async function openFile(path: string, label: string, regular: boolean, limits: L
   const handle = await open(path, 'r')
   if (!regular) {
     // A pipe or a process substitution, `<(gunzip …)`, can be read once only.
-    return openStream(handle.createReadStream(), label, limits)
+    const stream = handle.createReadStream()
+    try {
+      return await openStream(stream, label, limits)
+    } finally {
+      stream.destroy()
+    }
   }
   const {size} = await handle.stat()
   return openHandle(handle, size, label, limits)
@@ -81,7 +91,8 @@ async function decompressWhole(
     return await spool(decompress(whole.stream(), compression), limits)
   } catch (error) {
     if (!(error instanceof ImgtoolError) || error.code !== 'COMPRESSION_UNSUPPORTED') throw error
-    const hint = `Run: ${compression} -dc '${label}' | imgtool tree -`
+    const input = label === standardInput ? '' : ` '${label.replaceAll("'", "'\\''")}'`
+    const hint = `Run: ${compression} -dc${input} | imgtool tree -`
     throw new ImgtoolError(error.code, error.message, {...error.details, hint})
   }
 }
@@ -133,22 +144,4 @@ async function readHead(handle: FileHandle, size: number): Promise<Buffer> {
   const head = Buffer.alloc(Math.min(headSize, size))
   await handle.read(head, 0, head.length, 0)
   return head
-}
-
-function unreadable(error: unknown, label: string): unknown {
-  const code = (error as NodeJS.ErrnoException).code
-  if (code === undefined) return error
-  const details = {archive: label, cause: error}
-  if (code === 'ENOENT' || code === 'ENOTDIR') {
-    return new ImgtoolError(
-      'SOURCE_NOT_FOUND',
-      `Cannot open "${printableText(label)}": no such file or directory`,
-      details,
-    )
-  }
-  return new ImgtoolError(
-    code === 'EACCES' || code === 'EPERM' ? 'PERMISSION_DENIED' : 'SYSTEM_ERROR',
-    `Cannot read "${printableText(label)}": ${code}`,
-    details,
-  )
 }
