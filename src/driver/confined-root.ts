@@ -6,7 +6,6 @@
  * descriptor at a time, does the rest. Neither builds a path that another process could bend.
  */
 import {ImgtoolError} from '../errors.ts'
-import {joinPath} from '../layer/path.ts'
 import {
   check,
   close,
@@ -31,7 +30,7 @@ export interface Place {
 }
 
 /** Called for a directory that is made because an entry below it needs it, right after. */
-export type OnImplied = (parent: Place, name: ByteString, place: Place) => void
+export type OnImplied = (place: Place) => void
 
 /** Descriptors kept open: entries come in runs of one directory, and a run must work with 64 descriptors in all. */
 const maximumOpen = 32
@@ -64,7 +63,7 @@ export class ConfinedRoot {
    * @throws {ImgtoolError} ENTRY_INVALID when a file is in the way, LINK_INVALID for a loop
    */
   enter(path: ByteString): Place {
-    const place = this.#lookUp(path) ?? this.#walk(path, true)
+    const place = this.#lookUp(path) ?? this.#walk(path, {make: true, follow: true})
     if (place === undefined)
       throw new ImgtoolError('ENTRY_INVALID', `"${printable(path)}" goes through something that is no directory`)
     return place
@@ -72,7 +71,13 @@ export class ConfinedRoot {
 
   /** The directory that a path leads to; undefined where there is none. */
   find(path: ByteString): Place | undefined {
-    return this.#lookUp(path) ?? this.#walk(path, false)
+    return this.#lookUp(path) ?? this.#walk(path, {make: false, follow: true})
+  }
+
+  /** The directory that is at a path itself; undefined where a symlink, or nothing, has taken its place. */
+  findDirectly(path: ByteString): Place | undefined {
+    const place = this.#lookUp(path) ?? this.#walk(path, {make: false, follow: false})
+    return place?.path === path ? place : undefined
   }
 
   /** Takes over a descriptor of a directory that was just made or opened. */
@@ -117,14 +122,14 @@ export class ConfinedRoot {
   }
 
   /** @returns undefined where a directory is missing and must not be made, or something else is in the way */
-  #walk(path: ByteString, make: boolean): Place | undefined {
+  #walk(path: ByteString, {make, follow}: {make: boolean; follow: boolean}): Place | undefined {
     const walk = new Walk(this.root.descriptor, path)
     try {
       for (let part = walk.next(); part !== undefined; part = walk.next()) {
         const descriptor = openAt(walk.descriptor, part, O_PLACE)
         if (descriptor >= 0) walk.descend(part, descriptor)
         else if (descriptor === ENOENT && make) this.#make(walk, part)
-        else if (descriptor === ENOENT || (descriptor === ENOTDIR && !walk.follow(part))) return undefined
+        else if (descriptor === ENOENT || (descriptor === ENOTDIR && !(follow && walk.follow(part)))) return undefined
         else if (descriptor !== ENOTDIR) check(descriptor, `open directory "${printable(part)}"`)
       }
       return this.#arrive(path, walk)
@@ -134,11 +139,9 @@ export class ConfinedRoot {
   }
 
   #make(walk: Walk, name: ByteString): void {
-    const parent = {descriptor: walk.descriptor, path: walk.path}
-    check(makeDirectoryAt(parent.descriptor, name, 0o700), `make directory "${printable(name)}"`)
-    const descriptor = check(openAt(parent.descriptor, name, O_PLACE), `open directory "${printable(name)}"`)
-    this.#onImplied(parent, name, {descriptor, path: joinPath(parent.path, name)})
-    walk.descend(name, descriptor)
+    check(makeDirectoryAt(walk.descriptor, name, 0o700), `make directory "${printable(name)}"`)
+    walk.descend(name, check(openAt(walk.descriptor, name, O_PLACE), `open directory "${printable(name)}"`))
+    this.#onImplied({descriptor: walk.descriptor, path: walk.path})
   }
 
   #arrive(path: ByteString, walk: Walk): Place {

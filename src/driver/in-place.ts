@@ -50,7 +50,7 @@ export class InPlace implements ChangeSink {
 
   /** @param root descriptor of the tree's directory; stays the caller's */
   constructor(root: number, privileges: Privileges, warn: OnWarning) {
-    this.#root = new ConfinedRoot(root, (parent, name, place) => this.#adoptImplied(parent, name, place))
+    this.#root = new ConfinedRoot(root, (place) => this.#adoptImplied(place))
     this.#metadata = new Metadata(privileges, warn)
     this.#warn = warn
   }
@@ -92,16 +92,14 @@ export class InPlace implements ChangeSink {
   }
 
   remove(path: ByteString): void {
-    if (this.#kept === undefined) return
     const {directory, name} = splitPath(path)
     const place = this.#root.find(directory)
-    if (place !== undefined) this.#hide(place, name)
+    if (place !== undefined && this.#kept !== undefined) this.#hide(place, name)
   }
 
   opaque(path: ByteString): void {
-    if (this.#kept === undefined) return
     const place = this.#root.find(path)
-    if (place !== undefined) this.#hideBelow(place.path)
+    if (place !== undefined && this.#kept !== undefined) this.#hideBelow(place.path)
   }
 
   discard(path: ByteString): void {
@@ -120,7 +118,7 @@ export class InPlace implements ChangeSink {
     // From the leaves up: a directory's mode may lock out everybody but root.
     for (const path of [...this.#directories.keys()].sort().reverse()) {
       // A path that is no directory any more, or another one, has nothing to get.
-      const place = this.#findDirectly(path)
+      const place = this.#root.findDirectly(path)
       if (place !== undefined) this.#finishDirectory(place, this.#directories.get(path)!)
     }
   }
@@ -148,7 +146,7 @@ export class InPlace implements ChangeSink {
         this.#addDirectory(place, name, entry)
         break
       case 'hardlink':
-        this.#addLink(directory, name, path, entry)
+        this.#addLink(place.path, name, path, entry)
         break
       default:
         this.#addSpecial(place, name, entry)
@@ -265,18 +263,8 @@ export class InPlace implements ChangeSink {
     removeTree(place.descriptor, name)
   }
 
-  /** Removes what lower layers have under a name, and leaves what this layer put there. */
   #hide(place: Place, name: ByteString): void {
-    const path = joinPath(place.path, name)
-    if (!this.#kept!.has(path)) {
-      this.#clear(place, name)
-      return
-    }
-    if (!this.#isDirectory(place, name)) return
-    this.#hideBelow(path)
-    // The lower directory is gone with its attributes; the one that is left is there for what this layer has below it.
-    if (!this.#kept!.hasEntry(path))
-      this.#makeImplied(this.#openDirectory(this.#root.enter(splitPath(path).directory), name), true)
+    if (this.#hideName(place, name)) this.#hideBelow(joinPath(place.path, name))
   }
 
   #hideBelow(path: ByteString): void {
@@ -284,21 +272,40 @@ export class InPlace implements ChangeSink {
     for (let directory = left.pop(); directory !== undefined; directory = left.pop()) {
       const place = this.#root.find(directory)
       if (place === undefined) continue
-      for (const name of listDirectory(place.descriptor)) {
-        const below = joinPath(directory, name)
-        if (!this.#kept!.has(below)) this.#clear(place, name)
-        else if (this.#isDirectory(place, name)) left.push(below)
-      }
+      for (const name of listDirectory(place.descriptor))
+        if (this.#hideName(place, name)) left.push(joinPath(directory, name))
     }
   }
 
-  #adoptImplied(_parent: Place, _name: ByteString, place: Place): void {
-    this.#describeImplied(place, false)
+  /**
+   * Removes what lower layers have under a name, and leaves what this layer put there.
+   *
+   * @returns whether a directory is left, in which lower layers may have more
+   */
+  #hideName(place: Place, name: ByteString): boolean {
+    const path = joinPath(place.path, name)
+    if (!this.#kept!.has(path)) {
+      this.#clear(place, name)
+      return false
+    }
+    if (!this.#isDirectory(place, name)) return false
+    // The lower directory is gone with its attributes; the one that is left is there for what this layer has below it.
+    if (!this.#kept!.hasEntry(path)) this.#becomeImplied(place, name)
+    return true
   }
 
-  #makeImplied(place: Place, isMerged: boolean): void {
-    this.#describeImplied(place, isMerged)
-    this.#root.remember(place)
+  #becomeImplied(parent: Place, name: ByteString): void {
+    const place = this.#openDirectory(parent, name)
+    try {
+      this.#describeImplied(place, true)
+    } finally {
+      os.close(place.descriptor)
+    }
+  }
+
+  #adoptImplied(place: Place): void {
+    this.#kept?.addImplied(place.path)
+    this.#describeImplied(place, false)
   }
 
   #describeImplied(place: Place, isMerged: boolean): void {
@@ -313,11 +320,6 @@ export class InPlace implements ChangeSink {
     if ((status.mode & 0o7777) !== 0o700)
       os.check(os.changeModeOfPath(place.descriptor, 0o700), `set the mode of "${printable(place.path)}"`)
     this.#directories.set(place.path, {mode, mtime, identity: status.identity})
-  }
-
-  #findDirectly(path: ByteString): Place | undefined {
-    const place = this.#root.find(path)
-    return place?.path === path ? place : undefined
   }
 
   #finishDirectory(place: Place, {mode, mtime, identity}: DirectoryRecord): void {

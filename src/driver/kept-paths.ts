@@ -13,13 +13,13 @@ export class KeptPaths {
 
   add(path: ByteString): void {
     this.#paths.set(path, true)
-    for (
-      let {directory} = splitPath(path);
-      directory !== '' && !this.#paths.has(directory);
-      {directory} = splitPath(directory)
-    ) {
+    this.addImplied(splitPath(path).directory)
+  }
+
+  /** For a directory that the layer needs, but does not describe. */
+  addImplied(path: ByteString): void {
+    for (let directory = path; directory !== '' && !this.#paths.has(directory); {directory} = splitPath(directory))
       this.#paths.set(directory, false)
-    }
   }
 
   /** The layer added the path or something below it. */
