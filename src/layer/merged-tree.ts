@@ -56,8 +56,8 @@ export class MergedTree implements ChangeSink {
     }
     const {directory, name} = splitPath(entry.path)
     const parent = this.#enter(directory, entry)
-    const file = entry.kind === 'hardlink' ? this.#linkTo(entry) : {entry, layer: this.#layer, links: {count: 1}}
-    this.#put(parent, name, file)
+    if (entry.kind === 'hardlink') this.#addLink(parent, name, entry)
+    else this.#put(parent, name, {entry, layer: this.#layer, links: {count: 1}})
   }
 
   data(): void {}
@@ -105,36 +105,42 @@ export class MergedTree implements ChangeSink {
   #put(parent: Node, name: ByteString, file: TreeFile): void {
     const before = parent.children!.get(name)
     const isDirectory = file.entry.kind === 'directory'
-    const children = isDirectory ? (before?.children ?? new Map<ByteString, Node>()) : undefined
-    if (before !== undefined) before.file.links.count--
-    const node: Node = {file, children, added: this.#layer, touched: this.#layer, parent, name}
-    if (children !== undefined && before?.children === children) {
-      // A directory over a directory keeps its children: they must find the same parent.
+    if (before?.children !== undefined && isDirectory) {
+      // A directory over a directory keeps its children, and they their parent.
       before.file = file
       before.added = this.#layer
-      before.touched = this.#layer
-    } else parent.children!.set(name, node)
-    for (
-      let above: Node | undefined = parent;
-      above !== undefined && above.touched !== this.#layer;
-      above = above.parent
-    ) {
-      above.touched = this.#layer
+      this.#touch(before)
+      return
     }
+    if (before !== undefined) this.#delete(before)
+    const children = isDirectory ? new Map<ByteString, Node>() : undefined
+    const node: Node = {file, children, added: this.#layer, touched: -1, parent, name}
+    parent.children!.set(name, node)
+    this.#touch(node)
   }
 
-  #linkTo(entry: Entry): TreeFile {
+  #touch(node: Node): void {
+    for (let at: Node | undefined = node; at !== undefined && at.touched !== this.#layer; at = at.parent)
+      at.touched = this.#layer
+  }
+
+  #addLink(parent: Node, name: ByteString, entry: Entry): void {
+    const before = parent.children!.get(name)
+    if (before !== undefined) {
+      if (this.#findTarget(entry) === before) throw linkError(entry)
+      // What stood in the way may have been a directory with the target in it.
+      this.#delete(before)
+    }
+    const {file} = this.#findTarget(entry)
+    file.links.count++
+    this.#put(parent, name, file)
+  }
+
+  #findTarget(entry: Entry): Node {
     const {directory, name} = splitPath(entry.link)
     const target = this.#findDirectory(directory)?.children?.get(name)
-    if (target === undefined || target.children !== undefined) {
-      throw new ImgtoolError(
-        'LINK_INVALID',
-        `Cannot follow the hard link "${printable(entry.path)}" to "${printable(entry.link)}"`,
-        {entry: entry.path},
-      )
-    }
-    target.file.links.count++
-    return target.file
+    if (target === undefined || target.children !== undefined) throw linkError(entry)
+    return target
   }
 
   /** Removes a name of the lower layers, and leaves what this layer put there. */
@@ -151,8 +157,12 @@ export class MergedTree implements ChangeSink {
   }
 
   #delete(node: Node): void {
-    node.file.links.count--
     node.parent?.children?.delete(node.name)
+    const left = [node]
+    for (let next = left.pop(); next !== undefined; next = left.pop()) {
+      next.file.links.count--
+      if (next.children !== undefined) left.push(...next.children.values())
+    }
   }
 
   /** The directory at a path, with symlinks led inside the root; missing ones are made. */
@@ -197,10 +207,16 @@ export class MergedTree implements ChangeSink {
     if (parent.children === undefined) return undefined
     const path = joinPath(pathOf(parent), name)
     const file = {entry: impliedDirectory(path, entry), layer: this.#layer, links: {count: 1}}
-    const node: Node = {file, children: new Map(), added: -1, touched: this.#layer, parent, name}
+    const node: Node = {file, children: new Map(), added: -1, touched: -1, parent, name}
     parent.children.set(name, node)
+    this.#touch(node)
     return node
   }
+}
+
+function linkError(entry: Entry): ImgtoolError {
+  const message = `Cannot follow the hard link "${printable(entry.path)}" to "${printable(entry.link)}"`
+  return new ImgtoolError('LINK_INVALID', message, {entry: entry.path})
 }
 
 function tooManyLinks(path: ByteString): ImgtoolError {
