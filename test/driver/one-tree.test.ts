@@ -1,0 +1,232 @@
+/**
+ * Layers applied to a directory and layers merged in memory are two implementations of one meaning, with nothing in common
+ * but the decoder of whiteouts. Whatever the layers, they must come to the same tree, or refuse the same entry.
+ */
+import {lstatSync, mkdtempSync, readdirSync, readlinkSync, rmSync, type Stats} from 'node:fs'
+import {tmpdir} from 'node:os'
+import {join} from 'node:path'
+import {inspect, isDeepStrictEqual} from 'node:util'
+import test from 'ava'
+import fc from 'fast-check'
+import {DirectoryDriver} from '../../src/driver/directory.ts'
+import {isImgtoolError} from '../../src/errors.ts'
+import {ChangeDecoder, type ChangeSink} from '../../src/layer/change.ts'
+import {MergedTree} from '../../src/layer/merged-tree.ts'
+import {TarParser} from '../../src/layer/tar/parser.ts'
+import {defaultLimits} from '../../src/limits.ts'
+import {directory, file, hardlink, member, symlink} from '../helpers/tar.ts'
+
+const runs = Number(process.env.IMGTOOL_FUZZ_RUNS ?? 150)
+
+interface Step {
+  readonly title: string
+  /** The entry with this time, which tells afterwards which step made a file. */
+  readonly entry: (mtime: number) => Buffer
+}
+
+/** What must agree, one line a path. */
+type Tree = readonly string[]
+type Outcome = {readonly tree: Tree} | {readonly refused: string; readonly layer: number; readonly step: number}
+
+const name = fc.constantFrom('a', 'b', 'c')
+const path = fc.array(name, {minLength: 1, maxLength: 3}).map((names) => names.join('/'))
+const target = fc.oneof(
+  path,
+  fc.constantFrom('/', '.', '..', '../b', '/a', '/b/c', '../../a/b', 'a/..', './c/', 'b/../c'),
+)
+const pseudoLink = name.map((last) => `.wh..wh.plnk/${last}`)
+const mark = (parent: string, last: string) => (parent === '' ? last : `${parent}/${last}`)
+const whiteout = (of: string) => of.replace(/[^/]*$/, '.wh.$&')
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.tuple(path, fc.nat(3), fc.constantFrom(0o644, 0o600, 0o4755)).map(
+      ([at, size, mode]): Step => ({
+        title: `file ${at} of ${size} bytes, ${mode.toString(8)}`,
+        entry: (mtime) => file(at, 'x'.repeat(size), {mode, mtime}),
+      }),
+    ),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.tuple(fc.oneof(path, fc.constant('.')), fc.constantFrom(0o750, 0o700, 0o1777)).map(
+      ([at, mode]): Step => ({
+        title: `directory ${at}, ${mode.toString(8)}`,
+        entry: (mtime) => directory(at, {mode, mtime}),
+      }),
+    ),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.tuple(path, target).map(
+      ([at, to]): Step => ({
+        title: `symlink ${at} to ${to}`,
+        entry: (mtime) => symlink(at, to, {mtime}),
+      }),
+    ),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.tuple(path, fc.oneof({weight: 6, arbitrary: path}, pseudoLink)).map(
+      ([at, to]): Step => ({
+        title: `hard link ${at} to ${to}`,
+        entry: (mtime) => hardlink(at, to, {mtime}),
+      }),
+    ),
+  },
+  {
+    weight: 1,
+    arbitrary: path.map(
+      (at): Step => ({
+        title: `fifo ${at}`,
+        entry: (mtime) => member({name: at, type: '6', mtime}),
+      }),
+    ),
+  },
+  {
+    weight: 5,
+    arbitrary: path.map(
+      (at): Step => ({
+        title: `whiteout of ${at}`,
+        entry: () => file(whiteout(at)),
+      }),
+    ),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.oneof(path, fc.constant('')).map(
+      (at): Step => ({
+        title: `opaque ${at}`,
+        entry: () => file(mark(at, '.wh..wh..opq')),
+      }),
+    ),
+  },
+  {
+    weight: 1,
+    arbitrary: pseudoLink.map(
+      (at): Step => ({
+        title: `pseudo link ${at}`,
+        entry: (mtime) => file(at, 'pseudo', {mtime}),
+      }),
+    ),
+  },
+)
+
+const layers = fc.array(fc.array(step, {minLength: 1, maxLength: 8}), {minLength: 1, maxLength: 4})
+
+test('layers come to the same tree in a directory and in memory', (t) => {
+  t.timeout(600_000)
+  const base = mkdtempSync(join(tmpdir(), 'imgtool-one-tree-'))
+  try {
+    fc.assert(
+      fc.property(layers, (list) => {
+        let left: readonly (readonly Step[])[] = list
+        for (;;) {
+          const inMemory = mergeLayers(left)
+          const onDisk = unpackLayers(join(base, 'target'), left)
+          if (!isDeepStrictEqual(onDisk, inMemory)) throw new Error(explain(left, onDisk, inMemory))
+          if (!('refused' in inMemory)) break
+          // The layers without what was refused are a better example than no tree at all.
+          left = without(left, inMemory)
+        }
+      }),
+      {numRuns: runs, includeErrorInReport: true},
+    )
+    t.pass()
+  } finally {
+    rmSync(base, {recursive: true})
+  }
+})
+
+function explain(list: readonly (readonly Step[])[], onDisk: Outcome, inMemory: Outcome): string {
+  const steps = list.flatMap((one, at) => one.map(({title}) => `layer ${at}: ${title}`))
+  return [...steps, 'on disk:', inspect(onDisk), 'in memory:', inspect(inMemory)].join('\n')
+}
+
+function without(list: readonly (readonly Step[])[], {layer, step: gone}: {layer: number; step: number}) {
+  return list.map((steps, at) => (at === layer ? steps.toSpliced(gone, 1) : steps))
+}
+
+function mergeLayers(list: readonly (readonly Step[])[]): Outcome {
+  const tree = new MergedTree()
+  const refusal = applyLayers(list, tree, () => tree.startLayer())
+  return refusal ?? {tree: describeMerged(tree)}
+}
+
+function unpackLayers(target: string, list: readonly (readonly Step[])[]): Outcome {
+  const driver = new DirectoryDriver(target, {force: false, onWarning: () => {}})
+  try {
+    const refusal = applyLayers(list, driver.changes, (layer) => driver.changes.startLayer(layer > 0))
+    if (refusal !== undefined) return refusal
+    driver.commit({sync: false})
+    return {tree: describeDirectory(target)}
+  } finally {
+    driver.abort()
+    rmSync(target, {recursive: true, force: true})
+  }
+}
+
+/** @returns what was refused, if anything */
+function applyLayers(list: readonly (readonly Step[])[], sink: ChangeSink, startLayer: (layer: number) => void) {
+  for (const [layer, steps] of list.entries()) {
+    startLayer(layer)
+    const decoder = new ChangeDecoder(sink, () => {})
+    const parser = new TarParser(decoder, defaultLimits)
+    for (const [at, {entry}] of steps.entries()) {
+      try {
+        parser.write(entry(1000 * (layer + 1) + at))
+      } catch (error) {
+        if (isImgtoolError(error)) return {refused: error.code, layer, step: at}
+        throw error
+      }
+    }
+    parser.finish()
+    decoder.finish()
+  }
+  return undefined
+}
+
+function describeMerged(tree: MergedTree): Tree {
+  return tree.list('', Number.POSITIVE_INFINITY)!.map(({path: at, file: {entry, links}}) => {
+    const {kind, mode, size, link, mtime} = entry
+    return describePath(at, {kind, mode, size, link, mtime: mtime.seconds, links: links.count})
+  })
+}
+
+function describeDirectory(root: string, at = ''): Tree {
+  const full = join(root, at)
+  const stats = lstatSync(full)
+  const kind = kindOf(stats)
+  const facts = {mode: stats.mode & 0o7777, size: stats.size, mtime: stats.mtimeMs / 1000, links: stats.nlink}
+  const line = describePath(at, {kind, ...facts, link: kind === 'symlink' ? readlinkSync(full) : ''})
+  // Not the recursive listing of Node: that one follows symlinks.
+  const names = kind === 'directory' ? readdirSync(full).sort() : []
+  return [line, ...names.flatMap((last) => describeDirectory(root, at === '' ? last : `${at}/${last}`))]
+}
+
+interface Facts {
+  readonly kind: string
+  readonly mode: number
+  readonly size: number
+  readonly link: string
+  readonly mtime: number
+  readonly links: number
+}
+
+function describePath(at: string, {kind, mode, size, link, mtime, links}: Facts): string {
+  const shown = [`/${at}`, kind]
+  if (kind !== 'symlink') shown.push(mode.toString(8))
+  if (kind === 'symlink') shown.push(`-> ${link}`)
+  if (kind === 'file') shown.push(`${size} bytes`)
+  if (kind !== 'directory') shown.push(`${links} links`)
+  // A directory that no entry describes, which none of ours gives this mode, may have any time.
+  if (kind !== 'directory' || mode !== 0o755) shown.push(`from ${mtime}`)
+  return shown.join(' ')
+}
+
+function kindOf(stats: Stats): string {
+  if (stats.isDirectory()) return 'directory'
+  if (stats.isSymbolicLink()) return 'symlink'
+  return stats.isFIFO() ? 'fifo' : 'file'
+}
