@@ -5,10 +5,10 @@
  */
 import type {Archive, Blob} from '../archive/archive.ts'
 import {type Digest, digestAlgorithm, digestHex, parseDigest, startDigest} from '../digest.ts'
-import {ImgtoolError} from '../errors.ts'
+import {ImgtoolError, isImgtoolError} from '../errors.ts'
 import {checkLimit, type Limits} from '../limits.ts'
 import {printable, printableText} from '../text.ts'
-import {readConfig, requireSameCount, withoutDiffIDs} from './config.ts'
+import {type ConfigFacts, readConfig, requireSameCount, withoutDiffIDs} from './config.ts'
 import {parseDocument, readDocument, requireBlob} from './json.ts'
 import {missingBlob} from './missing.ts'
 import type {Image, Layer} from './model.ts'
@@ -45,21 +45,42 @@ export interface OciImages {
   readonly warnings: readonly string[]
 }
 
+/** What reading one layout knows: many names may lead to one document, which is read once. */
+interface Reading {
+  readonly archive: Archive
+  readonly limits: Limits
+  readonly warnings: string[]
+  readonly indexes: Map<Digest, readonly Descriptor[]>
+  readonly images: Map<Digest, Promise<Image | undefined>>
+  readonly configs: Map<Digest, ConfigFacts>
+}
+
 /**
  * Reads every image of a layout, in the order of its indexes. Attestations and artifacts that are no images are left out;
- * manifests whose blobs are not in the archive are left out with a warning.
+ * manifests of unknown types, and those that are not in the archive or whose config is not, are left out with a warning.
  *
- * @throws {ImgtoolError} DOCUMENT_INVALID, DIGEST_INVALID, DIGEST_MISMATCH, SIZE_MISMATCH, LIMIT_EXCEEDED, ARCHIVE_INVALID
+ * @throws {ImgtoolError} BLOB_MISSING when nothing else is left, DOCUMENT_INVALID, DIGEST_INVALID, DIGEST_MISMATCH,
+ *   SIZE_MISMATCH, LIMIT_EXCEEDED, ARCHIVE_INVALID
+ * @see OCI image-spec image-index.md: an unknown media type must not be an error
  */
 export async function readOciLayout(archive: Archive, limits: Limits): Promise<OciImages> {
   const warnings: string[] = []
+  const reading = {archive, limits, warnings, indexes: new Map(), images: new Map(), configs: new Map()}
   await checkLayoutVersion(archive, limits, warnings)
-  const images: Image[] = []
-  for await (const {descriptor, annotations} of findManifests(archive, limits, warnings)) {
-    const image = await readImage(archive, descriptor, annotations, limits, images.length)
-    if (image !== undefined) images.push(image)
+  const named: Image[] = []
+  let missing: ImgtoolError | undefined
+  for await (const {descriptor, annotations} of findManifests(reading)) {
+    try {
+      const image = await readOnce(reading, descriptor)
+      if (image !== undefined) named.push({...image, ...namesOf(annotations)})
+    } catch (error) {
+      if (!isImgtoolError(error) || error.code !== 'BLOB_MISSING') throw error
+      warnings.push(error.message)
+      missing ??= error
+    }
   }
-  return {images: mergeNames(images), warnings}
+  if (named.length === 0 && missing !== undefined) throw missing
+  return {images: mergeNames(named), warnings: [...new Set(warnings)]}
 }
 
 async function checkLayoutVersion(archive: Archive, limits: Limits, warnings: string[]): Promise<void> {
@@ -80,77 +101,68 @@ async function checkLayoutVersion(archive: Archive, limits: Limits, warnings: st
   )
 }
 
-/** Walks the indexes depth first, in order, without recursion; each digest once. */
-async function* findManifests(archive: Archive, limits: Limits, warnings: string[]): AsyncGenerator<Step> {
+/** Walks the indexes depth first, in order, without recursion. */
+async function* findManifests(reading: Reading): AsyncGenerator<Step> {
+  const {archive, limits} = reading
   const top = requireBlob(archive, indexName, 'the index')
   const index = parseDocument(await readDocument(top, limits.document, 'document'), indexName, indexSchema)
   const open: Step[] = index.manifests.map((descriptor) => ({descriptor, depth: 1, annotations: {}})).reverse()
-  const seen = new Set<string>()
   for (let step = open.pop(), count = 1; step !== undefined; step = open.pop(), count++) {
     const {descriptor, depth} = step
     checkLimit(limits, 'descriptors', count, 'descriptors in the indexes')
     checkLimit(limits, 'indexDepth', depth, 'nested indexes')
-    const digest = parseDigest(descriptor.digest, 'a digest in an index')
     const annotations = {...step.annotations, ...descriptor.annotations}
     if (indexTypes.has(descriptor.mediaType ?? '')) {
-      if (seen.has(digest)) continue
-      seen.add(digest)
-      const nested = await readNested(archive, descriptor, limits, warnings)
+      const nested = await readNested(reading, descriptor)
       open.push(...nested.map((inner) => ({descriptor: inner, depth: depth + 1, annotations})).reverse())
-    } else if (isAttestation(descriptor)) {
-      // It describes another manifest; nobody wants to unpack it.
-    } else if (archive.blob(blobName(digest)) === undefined) {
-      warnings.push(`The manifest ${digest} is in the index, but not in the archive`)
-    } else {
+    } else if (!isAttestation(descriptor)) {
       yield {...step, annotations}
     }
   }
 }
 
-async function readNested(
-  archive: Archive,
-  descriptor: Descriptor,
-  limits: Limits,
-  warnings: string[],
-): Promise<Descriptor[]> {
+async function readNested(reading: Reading, descriptor: Descriptor): Promise<readonly Descriptor[]> {
   const digest = parseDigest(descriptor.digest, 'a digest in an index')
+  const known = reading.indexes.get(digest)
+  if (known !== undefined) return known
+  const {archive, limits, warnings} = reading
   if (archive.blob(blobName(digest)) === undefined) {
     warnings.push(`The index ${digest} is named, but not in the archive`)
     return []
   }
-  const document = parseDocument(
-    await readVerified(archive, descriptor, limits, 'document'),
-    blobName(digest),
-    indexSchema,
-  )
+  const bytes = await readVerified(archive, descriptor, limits, 'document')
+  const document = parseDocument(bytes, blobName(digest), indexSchema)
   requireMediaType(document.mediaType, descriptor)
+  reading.indexes.set(digest, document.manifests)
   return document.manifests
 }
 
-async function readImage(
-  archive: Archive,
-  descriptor: Descriptor,
-  annotations: Readonly<Record<string, string>>,
-  limits: Limits,
-  index: number,
-): Promise<Image | undefined> {
+/** The image of a manifest, without names; undefined for what is no image. */
+function readOnce(reading: Reading, descriptor: Descriptor): Promise<Image | undefined> {
   const digest = parseDigest(descriptor.digest, 'a digest in an index')
-  const bytes = await readVerified(archive, descriptor, limits, 'document')
+  const image = reading.images.get(digest) ?? readImage(reading, descriptor, digest)
+  reading.images.set(digest, image)
+  return image
+}
+
+async function readImage(reading: Reading, descriptor: Descriptor, digest: Digest): Promise<Image | undefined> {
+  const {archive, limits} = reading
   if (!manifestTypes.has(descriptor.mediaType ?? 'application/vnd.oci.image.manifest.v1+json')) {
-    throw unknownType(descriptor)
+    reading.warnings.push(`${digest} of the type "${printableText(descriptor.mediaType ?? '')}" is no image`)
+    return undefined
   }
+  const bytes = await readVerified(archive, descriptor, limits, 'document')
   const manifest = parseDocument(bytes, blobName(digest), manifestSchema)
   requireMediaType(manifest.mediaType, descriptor)
   if (!configTypes.has(manifest.config.mediaType ?? '')) return undefined
-  const configName = blobName(parseDigest(manifest.config.digest, 'the digest of a config'))
-  const config = await readVerified(archive, manifest.config, limits, 'config')
-  const facts = readConfig(config, configName, limits)
+  const facts = await readConfigOnce(reading, manifest.config)
   requireSameCount(manifest.layers.length, facts.diffIDs.length, blobName(digest))
   const platform = descriptor.platform
   return {
     format: 'oci',
-    index,
-    ...namesOf(annotations),
+    index: 0,
+    names: [],
+    aliases: [],
     ...withoutDiffIDs(facts),
     ...(platform?.variant && facts.platform.variant === undefined
       ? {platform: {...facts.platform, variant: platform.variant}}
@@ -159,6 +171,16 @@ async function readImage(
     manifestDigest: digest,
     layers: manifest.layers.map((layer, at) => toLayer(archive, layer, at, facts.diffIDs[at]!)),
   }
+}
+
+/** Thousands of small manifests may share one large config. */
+async function readConfigOnce({archive, limits, configs}: Reading, descriptor: Descriptor): Promise<ConfigFacts> {
+  const digest = parseDigest(descriptor.digest, 'the digest of a config')
+  const known = configs.get(digest)
+  if (known !== undefined) return known
+  const facts = readConfig(await readVerified(archive, descriptor, limits, 'config'), blobName(digest), limits)
+  configs.set(digest, facts)
+  return facts
 }
 
 function toLayer(archive: Archive, descriptor: Descriptor, index: number, diffID: Digest): Layer {
@@ -227,14 +249,6 @@ function requireMediaType(embedded: string | undefined, descriptor: Descriptor):
   )
 }
 
-function unknownType(descriptor: Descriptor): ImgtoolError {
-  const type = printableText(descriptor.mediaType ?? '')
-  return new ImgtoolError(
-    'DOCUMENT_INVALID',
-    `Cannot read ${printableText(descriptor.digest)}: media type "${type}" is no image manifest`,
-  )
-}
-
 /** @see docs.docker.com/build/metadata/attestations/attestation-storage */
 function isAttestation(descriptor: Descriptor): boolean {
   return descriptor.annotations?.['vnd.docker.reference.type'] === 'attestation-manifest'
@@ -246,15 +260,11 @@ function blobName(digest: Digest): string {
 
 /** Docker writes a descriptor for every tag of one image: they are one image with several names. */
 function mergeNames(images: readonly Image[]): Image[] {
-  const merged = new Map<Digest, Image>()
-  for (const image of images) {
-    const before = merged.get(image.manifestDigest!)
-    merged.set(image.manifestDigest!, {
-      ...image,
-      index: before?.index ?? merged.size,
-      names: [...new Set([...(before?.names ?? []), ...image.names])],
-      aliases: [...new Set([...(before?.aliases ?? []), ...image.aliases])],
-    })
-  }
-  return [...merged.values()]
+  const groups = [...Map.groupBy(images, (image) => image.manifestDigest).values()]
+  return groups.map((same, index) => ({
+    ...same[0]!,
+    index,
+    names: [...new Set(same.flatMap(({names}) => names))],
+    aliases: [...new Set(same.flatMap(({aliases}) => aliases))],
+  }))
 }

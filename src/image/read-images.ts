@@ -21,7 +21,9 @@ export async function readImages(archive: Archive, limits: Limits): Promise<Imag
   try {
     const set = await readAny(archive, limits)
     if (set.images.length > 0 || set.v1.size > 0) return set
-    throw new ImgtoolError('IMAGE_NOT_FOUND', 'Cannot find an image in the archive: its documents name none')
+    const [oddity] = set.warnings
+    const why = oddity === undefined ? '' : ` (${oddity})`
+    throw new ImgtoolError('IMAGE_NOT_FOUND', `Cannot find an image in the archive: its documents name none${why}`)
   } catch (error) {
     throw error instanceof ImgtoolError ? error.within({archive: archive.label}) : error
   }

@@ -10,6 +10,12 @@ const optionalText = v.optional(v.nullable(v.string()))
 /** Go reads a JSON null into a slice as an empty one, and docker writes such. */
 const orEmpty = <const Item extends v.GenericSchema>(item: Item) => v.nullish(v.array(item), () => [])
 
+/** valibot's own takes a list for an object. */
+const object = v.custom<object>(
+  (input) => typeof input === 'object' && input !== null && !Array.isArray(input),
+  'Expected an object',
+)
+
 /**
  * An object that is a struct to docker. Go takes a key in any case, so that with `layers` beside `Layers` docker would read
  * another document than everybody else.
@@ -18,13 +24,12 @@ const orEmpty = <const Item extends v.GenericSchema>(item: Item) => v.nullish(v.
  */
 const struct = <const Entries extends v.ObjectEntries>(entries: Entries) => {
   const known = new Map(Object.keys(entries).map((key) => [key.toLowerCase(), key]))
-  const isTwin = (key: string, object: object) => {
+  const isTwin = (key: string, input: object) => {
     const name = known.get(key.toLowerCase())
-    return name !== undefined && name !== key && Object.hasOwn(object, name)
+    return name !== undefined && name !== key && Object.hasOwn(input, name)
   }
-  const hasNoTwins = (input: unknown) =>
-    typeof input !== 'object' || input === null || !Object.keys(input).some((key) => isTwin(key, input))
-  return v.pipe(v.custom<object>(hasNoTwins, 'a key is there twice, in upper and lower case'), v.object(entries))
+  const hasNoTwins = (input: object) => !Object.keys(input).some((key) => isTwin(key, input))
+  return v.pipe(object, v.check(hasNoTwins, 'a key is there twice, in upper and lower case'), v.object(entries))
 }
 
 const sizeSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
@@ -62,10 +67,7 @@ export const dockerManifestSchema = v.array(
 /** An object as a map: every key is kept, whatever it is called. valibot's own record drops `constructor` and `__proto__`. */
 const mapOf = <const Value extends v.GenericSchema>(value: Value) =>
   v.pipe(
-    v.custom<object>(
-      (input) => typeof input === 'object' && input !== null && !Array.isArray(input),
-      'Expected an object',
-    ),
+    object,
     v.transform((input) => new Map<unknown, unknown>(Object.entries(input))),
     v.map(v.string(), value),
   )
