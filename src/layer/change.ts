@@ -42,7 +42,9 @@ const opaqueMark = '.wh..wh..opq'
 const metaPrefix = '.wh..wh.'
 /** aufs keeps files here that have several names; hard links of old layers lead here. */
 const pseudoLinks = '.wh..wh.plnk'
-/** Where they wait for their names. It begins like a whiteout, so that no layer can have an entry of that name. */
+/** aufs keeps deleted files here that are still open. */
+const orphans = '.wh..wh.orph'
+/** Where pseudo links wait for their names. It begins like a whiteout, so that no layer can have an entry of that name. */
 const aside = '.wh..imgtool.plnk'
 
 /** Turns entries into changes. Call {@link finish} at the end of the layer. */
@@ -60,7 +62,8 @@ export class ChangeDecoder implements EntrySink {
   entry(entry: Entry): void {
     const {directory, name} = splitPath(entry.path)
     this.#adding = false
-    if (isBelowPseudoLinks(entry.path)) this.#addAside(entry)
+    if (isBelow(pseudoLinks, entry.path)) this.#addAside(entry)
+    else if (isBelow(orphans, entry.path)) return
     else if (hasReservedComponent(directory)) throw invalid(entry.path, 'would have something below it')
     else if (!name.startsWith(prefix)) this.#add(entry)
     else if (name === opaqueMark) this.#sink.opaque(directory)
@@ -83,7 +86,7 @@ export class ChangeDecoder implements EntrySink {
 
   #add(entry: Entry): void {
     this.#adding = true
-    const link = entry.kind === 'hardlink' && isBelowPseudoLinks(entry.link)
+    const link = entry.kind === 'hardlink' && isBelow(pseudoLinks, entry.link)
     this.#sink.add(link ? {...entry, link: inAside(entry.link)} : entry)
   }
 
@@ -94,7 +97,7 @@ export class ChangeDecoder implements EntrySink {
   }
 
   #ignore(path: ByteString): void {
-    const known = ['.wh..wh.aufs', '.wh..wh.orph', pseudoLinks].includes(path)
+    const known = ['.wh..wh.aufs', orphans, pseudoLinks].includes(path)
     if (!known)
       this.#warn({code: 'WHITEOUT_UNKNOWN', message: `Ignored "${printable(path)}", an unknown aufs name`, entry: path})
   }
@@ -114,8 +117,8 @@ function targetOf(path: ByteString, name: ByteString): ByteString {
   return target
 }
 
-function isBelowPseudoLinks(path: ByteString): boolean {
-  return path.startsWith(`${pseudoLinks}/`)
+function isBelow(directory: ByteString, path: ByteString): boolean {
+  return path.startsWith(`${directory}/`)
 }
 
 function hasReservedComponent(directory: ByteString): boolean {
