@@ -13,7 +13,7 @@ import {fromText, printableText} from '../text.ts'
 import {type ConfigFacts, readConfig, requireSameCount, withoutDiffIDs} from './config.ts'
 import {parseDocument, readDocument, requireBlob} from './json.ts'
 import {missingBlob} from './missing.ts'
-import type {Image, Layer} from './model.ts'
+import type {HistoryEntry, Image, Layer} from './model.ts'
 import {familiarName} from './names.ts'
 import {dockerManifestSchema} from './schemas.ts'
 
@@ -29,22 +29,33 @@ export async function readDockerArchive(archive: Archive, limits: Limits): Promi
   const document = requireBlob(archive, dockerManifestName, 'the manifest')
   const manifest = await readDocument(document, limits.document, 'document')
   const items = parseDocument(manifest, document.name, dockerManifestSchema)
+  const configs = new Map<Blob, ConfigFacts>()
   const images: Image[] = []
-  for (const item of items) images.push({...(await readItem(archive, item, limits)), index: images.length, manifest})
-  return images.map((image) => withValidParent(image, images))
+  for (const {Config: path, ...item} of items) {
+    const blob = requireBlob(archive, path, 'the config')
+    // Thousands of items may share one large config.
+    const facts = configs.get(blob) ?? (await readNamedConfig(blob, path, limits))
+    configs.set(blob, facts)
+    images.push({...toImage(archive, item, facts, blob), index: images.length, manifest})
+  }
+  return withValidParents(images)
 }
 
 type ManifestItem = v.InferOutput<typeof dockerManifestSchema>[number]
 
-async function readItem(
-  archive: Archive,
-  item: ManifestItem,
-  limits: Limits,
-): Promise<Omit<Image, 'index' | 'manifest'>> {
-  const blob = requireBlob(archive, item.Config, 'the config')
+async function readNamedConfig(blob: Blob, path: string, limits: Limits): Promise<ConfigFacts> {
   const facts = readConfig(await readDocument(blob, limits.config, 'config'), blob.name, limits)
-  requireName(item.Config, facts.imageID)
-  requireSameCount(item.Layers.length, facts.diffIDs.length, blob.name)
+  requireName(path, facts.imageID)
+  return facts
+}
+
+function toImage(
+  archive: Archive,
+  item: Omit<ManifestItem, 'Config'>,
+  facts: ConfigFacts,
+  config: Blob,
+): Omit<Image, 'index' | 'manifest'> {
+  requireSameCount(item.Layers.length, facts.diffIDs.length, config.name)
   const layers = item.Layers.map((path, index) => toLayer(archive, path, index, facts))
   const top = layers.at(-1)?.v1ID
   return {
@@ -103,15 +114,26 @@ function findLayer(archive: Archive, path: string, index: number): Blob {
 }
 
 /**
- * Keeps a recorded parent only where `docker load` would: it is in the archive, and its history is this image's less one step.
+ * Keeps recorded parents only where `docker load` would: the parent is in the archive, and its history is the image's less
+ * one step. Each pair of images is compared once, however many items name them.
  *
  * @see moby image/tarexport/load.go, checkValidParent
  */
-function withValidParent(image: Image, images: readonly Image[]): Image {
-  if (image.parent === undefined) return image
-  const {parent: id, ...orphan} = image
-  const parent = images.find((candidate) => candidate.imageID === id)
-  if (parent === undefined || parent === image || parent.history.length !== image.history.length - 1) return orphan
-  const same = parent.history.every((step, at) => JSON.stringify(step) === JSON.stringify(image.history[at]))
-  return same ? image : orphan
+function withValidParents(images: readonly Image[]): Image[] {
+  const byID = new Map(images.map((image) => [image.imageID, image]))
+  const verdicts = new Map<string, boolean>()
+  return images.map((image) => {
+    const {parent: id, ...orphan} = image
+    const parent = id === undefined ? undefined : byID.get(id)
+    if (parent === undefined) return orphan
+    const pair = `${id} ${image.imageID}`
+    const valid = verdicts.get(pair) ?? isOneStepAhead(image.history, parent.history)
+    verdicts.set(pair, valid)
+    return valid ? image : orphan
+  })
+}
+
+function isOneStepAhead(history: readonly HistoryEntry[], before: readonly HistoryEntry[]): boolean {
+  if (history.length !== before.length + 1) return false
+  return before.every((step, at) => JSON.stringify(step) === JSON.stringify(history[at]))
 }
