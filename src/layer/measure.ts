@@ -2,7 +2,6 @@
 import type {Blob} from '../archive/archive.ts'
 import {decompress} from '../compression/decompress.ts'
 import {detectCompression} from '../compression/detect.ts'
-import {ImgtoolError} from '../errors.ts'
 import {checkLimit, type Limits} from '../limits.ts'
 import type {Entry} from './tar/entry.ts'
 import {type EntrySink, TarParser} from './tar/parser.ts'
@@ -15,6 +14,8 @@ export interface ReadingBudget {
 /** Bytes read at a time: a small budget is spent on headers, a large one saves system calls. */
 const smallWindow = 4096
 const largeWindow = 256 * 1024
+/** Decompressed bytes that cost a budget as much as one that is read, so that a bomb uses it up, too. */
+const decompressedForOne = 64
 
 /**
  * Sums the sizes of a layer's files; hard links, directories and links count nothing.
@@ -36,6 +37,7 @@ export async function measureLayer(blob: Blob, limits: Limits, budget?: ReadingB
   for await (const chunk of decompress(blob.stream(), compression)) {
     bytes += chunk.length
     checkLimit(limits, 'bytes', bytes, 'decompressed bytes of a layer')
+    if (budget !== undefined && !spend(budget, Math.ceil(chunk.length / decompressedForOne))) return undefined
     parser.write(chunk)
     if (parser.hasEnded) break
   }
@@ -48,17 +50,19 @@ async function walk(blob: Blob, parser: TarParser, budget: ReadingBudget | undef
   const window = budget === undefined ? largeWindow : smallWindow
   for (let position = 0; position < blob.size && !parser.hasEnded; ) {
     const chunk = await blob.read(position, window)
-    if (budget !== undefined) {
-      budget.left -= chunk.length
-      if (budget.left < 0) return false
-    }
+    if (budget !== undefined && !spend(budget, chunk.length)) return false
     parser.write(chunk)
     position += chunk.length + parser.skippable
-    if (position > blob.size) throw new ImgtoolError('TAR_TRUNCATED', 'The tar ends in the middle of an entry')
-    parser.skip()
+    // Whether the tar may end within what would be passed over, the parser knows.
+    if (position <= blob.size) parser.skip()
   }
   parser.finish()
   return true
+}
+
+function spend(budget: ReadingBudget, bytes: number): boolean {
+  budget.left -= bytes
+  return budget.left >= 0
 }
 
 class SizeCounter implements EntrySink {
