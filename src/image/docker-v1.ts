@@ -47,7 +47,15 @@ export async function readV1Archive(archive: Archive, limits: Limits): Promise<V
   const parents = new Set([...nodes.values()].map((node) => node.parent))
   const tops = [...names.keys(), ...[...nodes.keys()].filter((id) => !parents.has(id) && !names.has(id))]
   requireNoCycle(nodes)
-  const images = tops.map((id, index) => toImage(documents, id, index, names.get(id) ?? [], limits))
+  const images: Image[] = []
+  // Many tops on one long chain: the layers of all images together may be the square of what the archive holds.
+  let layers = 0
+  for (const id of tops) {
+    const image = toImage(documents, id, images.length, names.get(id) ?? [], limits)
+    layers += image.layers.length
+    checkLimit(limits, 'members', layers, 'layers of all images of the archive')
+    images.push(image)
+  }
   return {images, nodes}
 }
 
@@ -161,9 +169,10 @@ function toImage(
   const {node: top, document} = documents.get(id)!
   const chain: V1Node[] = []
   for (let node: V1Node | undefined = top; node !== undefined; node = documents.get(node.parent ?? '')?.node) {
-    chain.unshift(node)
+    chain.push(node)
     checkLimit(limits, 'parents', chain.length, `ancestors of layer ${id}`)
   }
+  chain.reverse()
   const broken = findDamage(chain)
   return {
     format: 'docker-v1',
