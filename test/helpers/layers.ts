@@ -1,52 +1,43 @@
-/** Layers and images whose bytes are in memory. */
-import type {Blob} from '../../src/archive/archive.ts'
-import type {Image, Layer} from '../../src/image/model.ts'
-import {imageOf} from './images.ts'
+/** Entries and layers for tests of drivers, without a tar around them. */
+import {execFileSync} from 'node:child_process'
+import {mkdtempSync} from 'node:fs'
+import {tmpdir} from 'node:os'
+import path from 'node:path'
+import type {ExecutionContext} from 'ava'
+import type {ChangeSink} from '../../src/layer/change.ts'
+import type {Entry} from '../../src/layer/tar/entry.ts'
 
-/** A blob that counts the bytes that are read from it. */
-export interface MemoryBlob extends Blob {
-  /** Bytes, by either way of reading. */
-  readonly taken: number
-  /** Streams that were not read to their end and not closed. */
-  readonly open: number
-}
-
-/** @param chunkSize of the stream, whose chunks share their memory */
-export function memoryBlob(bytes: Buffer, chunkSize = 1000): MemoryBlob {
-  const counts = {taken: 0, open: 0}
+/** An entry; whatever is not said is ordinary. */
+export function entry(what: Partial<Entry> & Pick<Entry, 'path'>): Entry {
   return {
-    name: 'layer.tar',
-    size: bytes.length,
-    get taken() {
-      return counts.taken
-    },
-    get open() {
-      return counts.open
-    },
-    read(position, length) {
-      const part = Buffer.from(bytes.subarray(position, position + length))
-      counts.taken += part.length
-      return Promise.resolve(part)
-    },
-    async *stream() {
-      const chunk = Buffer.alloc(chunkSize)
-      counts.open++
-      try {
-        for (let at = 0; at < bytes.length; at += chunkSize) {
-          const size = bytes.copy(chunk, 0, at, at + chunkSize)
-          counts.taken += size
-          yield chunk.subarray(0, size)
-          chunk.fill(0xaa)
-        }
-      } finally {
-        counts.open--
-      }
-    },
+    kind: 'file',
+    mode: what.kind === 'directory' ? 0o755 : 0o644,
+    uid: process.getuid!(),
+    gid: process.getgid!(),
+    mtime: {seconds: 1_400_000_000, nanoseconds: 123_456_789},
+    size: 0,
+    link: '',
+    deviceMajor: 0,
+    deviceMinor: 0,
+    xattrs: new Map(),
+    ...what,
   }
 }
 
-/** An image of these layers, base first. */
-export function imageOfTars(...tars: readonly Buffer[]): Image {
-  const layers: Layer[] = tars.map((bytes, index) => ({index, blob: memoryBlob(bytes)}))
-  return imageOf([], {layers})
+/** Adds an entry with its content. */
+export function add(sink: ChangeSink, what: Partial<Entry> & Pick<Entry, 'path'>, content = ''): void {
+  const bytes = Buffer.from(content)
+  sink.add(entry({size: bytes.length, ...what}))
+  if (bytes.length > 0) sink.data(bytes, 0)
+  sink.end()
 }
+
+/** An empty directory that goes with the test. */
+export function scratch(t: ExecutionContext): string {
+  const directory = mkdtempSync(path.join(tmpdir(), 'imgtool-test-'))
+  // Node's own removal fails on paths that are longer than PATH_MAX, and on directories that lock out their owner.
+  t.teardown(() => execFileSync('sh', ['-c', 'chmod -R u+rwx -- "$1" 2>/dev/null; rm -rf -- "$1"', 'sh', directory]))
+  return directory
+}
+
+export const isRoot = process.getuid?.() === 0

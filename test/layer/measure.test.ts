@@ -2,7 +2,7 @@ import {gzipSync, zstdCompressSync} from 'node:zlib'
 import test from 'ava'
 import {measureLayer} from '../../src/layer/measure.ts'
 import {defaultLimits} from '../../src/limits.ts'
-import {memoryBlob} from '../helpers/layers.ts'
+import {memoryBlob} from '../helpers/memory-layers.ts'
 import {directory, file, hardlink, headerBlock, oldGnuFile, pax, sparseFile, symlink, tar} from '../helpers/tar.ts'
 
 const MiB = 1024 * 1024

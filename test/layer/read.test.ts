@@ -7,7 +7,7 @@ import {type LayerSource, readLayer, startBudget} from '../../src/layer/read.ts'
 import type {EntrySink} from '../../src/layer/tar/parser.ts'
 import {defaultLimits, type Limits} from '../../src/limits.ts'
 import {Recorder} from '../helpers/entries.ts'
-import {memoryBlob} from '../helpers/layers.ts'
+import {memoryBlob} from '../helpers/memory-layers.ts'
 import {directory, endOfTar, file, headerBlock, tar} from '../helpers/tar.ts'
 
 const digest = (bytes: Buffer, algorithm = 'sha256') =>
