@@ -26,7 +26,7 @@ export function namesOf(annotations: Readonly<Record<string, string>>): Pick<Ima
  * @see moby distribution/reference, FamiliarString
  */
 export function familiarName(name: string): string {
-  return name.replace(/^(?:docker\.io|index\.docker\.io)\/(?:library\/)?(?=[^/])/, '')
+  return name.replace(/^(?:docker\.io|index\.docker\.io)\/(?:library\/(?=[^/]+$))?(?=[^/])/, '')
 }
 
 /** Whether what the user typed selects the image: a name, with or without its tag, an alias, or an id's first digits. */

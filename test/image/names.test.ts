@@ -1,0 +1,63 @@
+import test from 'ava'
+import {familiarName, isNamed, namesOf} from '../../src/image/names.ts'
+import {imageOf} from '../helpers/images.ts'
+
+const id = `sha256:${'0123456789ab'.repeat(5)}cdef` as const
+
+test('shows names as docker does', (t) => {
+  for (const [whole, familiar] of [
+    ['docker.io/library/busybox:1', 'busybox:1'],
+    ['index.docker.io/library/busybox:1', 'busybox:1'],
+    ['docker.io/me/app:1', 'me/app:1'],
+    ['docker.io/library/distros/ubuntu:1', 'library/distros/ubuntu:1'],
+    ['docker.io/app', 'app'],
+    ['localhost/app:1', 'localhost/app:1'],
+    ['registry:5000/library/app:1', 'registry:5000/library/app:1'],
+    ['library/app:1', 'library/app:1'],
+    ['docker.io/', 'docker.io/'],
+    ['docker.io/library/', 'library/'],
+    ['mydocker.io/library/app', 'mydocker.io/library/app'],
+    ['', ''],
+  ] as const) {
+    t.is(familiarName(whole), familiar, whole)
+  }
+})
+
+test('finds an image by its name, with docker’s host and tag or without', (t) => {
+  const image = imageOf([], {names: ['busybox:latest', 'me/app:1'], aliases: ['v1']})
+  for (const wanted of [
+    'busybox:latest',
+    'busybox',
+    'docker.io/library/busybox',
+    'docker.io/me/app:1',
+    'me/app:1',
+    'v1',
+  ]) {
+    t.true(isNamed(image, wanted), wanted)
+  }
+  for (const wanted of ['busybox:1', 'me/app', 'app:1', 'v', 'V1', '', 'quay.io/busybox:latest', 'latest']) {
+    t.false(isNamed(image, wanted), wanted)
+  }
+})
+
+test('finds an image by twelve or more digits of any of its ids', (t) => {
+  const image = imageOf([], {imageID: id, v1ID: 'f'.repeat(64), manifestDigest: `sha256:${'e'.repeat(64)}`})
+  for (const wanted of [id, id.slice(7), id.slice(7, 19), id.slice(0, 19), 'f'.repeat(12), 'e'.repeat(30)]) {
+    t.true(isNamed(image, wanted), wanted)
+  }
+  for (const wanted of [id.slice(7, 18), 'f'.repeat(65), 'd'.repeat(12), `sha512:${id.slice(7)}`, 'F'.repeat(12)]) {
+    t.false(isNamed(image, wanted), wanted)
+  }
+})
+
+test('takes names from annotations: containerd’s is whole, OCI’s may be a tag', (t) => {
+  const ref = 'org.opencontainers.image.ref.name'
+  const containerd = 'io.containerd.image.name'
+  t.deepEqual(namesOf({}), {names: [], aliases: []})
+  t.deepEqual(namesOf({[ref]: '1.0'}), {names: ['1.0'], aliases: []})
+  t.deepEqual(namesOf({[ref]: 'docker.io/library/app:1'}), {names: ['app:1'], aliases: ['docker.io/library/app:1']})
+  t.deepEqual(namesOf({[containerd]: 'docker.io/library/app:1', [ref]: '1'}), {
+    names: ['app:1'],
+    aliases: ['docker.io/library/app:1', '1'],
+  })
+})
