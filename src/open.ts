@@ -182,14 +182,24 @@ function ambiguous(source: Source, choices: readonly Image[]): ImgtoolError {
 const shownChoices = 12
 
 function listChoices(source: Source, images: readonly Image[]): string {
-  const references = images.map((image) => {
-    const [name] = image.names
-    const unique = name !== undefined && images.filter((other) => other.names.includes(name)).length === 1
-    const {transport, path} = source.reference
-    const reference = unique ? {transport, path, name} : {transport, path, index: image.index}
-    const platform = unique ? '' : ` (${[name, formatPlatform(image.platform)].filter(Boolean).join(', ')})`
-    return printableText(formatReference(reference) + platform)
-  })
+  const references = images.map((image) => describeChoice(source, image))
   const more = references.length - shownChoices
   return references.slice(0, shownChoices).join(', ') + (more > 0 ? `, and ${more} more` : '')
+}
+
+/** By name where the name selects this image alone and can be typed, else by index with what tells it from the others. */
+function describeChoice({reference: {transport, path}, set}: Source, image: Image): string {
+  const name = image.names.find((candidate) => isTypable(candidate) && selectsOne(set.images, candidate))
+  if (name !== undefined) return printableText(formatReference({transport, path, name}))
+  const facts = [image.names[0], formatPlatform(image.platform)].filter(Boolean).join(', ')
+  return printableText(`${formatReference({transport, path, index: image.index})} (${facts})`)
+}
+
+/** Whether a name means itself in a reference and in a shell: names of archives can be anything. */
+function isTypable(name: string): boolean {
+  return /^\w[\w./:@+-]*$/.test(name)
+}
+
+function selectsOne(images: readonly Image[], name: string): boolean {
+  return images.filter((image) => isNamed(image, name)).length === 1
 }
