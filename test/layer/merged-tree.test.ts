@@ -286,7 +286,7 @@ test('names that objects have are names', (t) => {
 test('paths of any depth are merged, listed and hidden without recursion', (t) => {
   const deep = Array.from({length: 4096}, () => 'd').join('/')
   const tree = new MergedTree()
-  const [{file: template}] = merge([file('f')]).list('f', 0) as [{file: {entry: Parameters<MergedTree['add']>[0]}}]
+  const template = merge([file('f')]).list('f', 0)![0]!.file
   tree.startLayer()
   tree.add({...template.entry, path: `${deep}/f`})
   t.is(tree.list('', Number.POSITIVE_INFINITY)!.length, 4098)
