@@ -34,6 +34,8 @@ export type OnImplied = (place: Place) => void
 
 /** Descriptors kept open: entries come in runs of one directory, and a run must work with 64 descriptors in all. */
 const maximumOpen = 32
+/** Ways through symlinks that are known at a time. */
+const maximumAliases = 1024
 /** As Linux itself. @see path_resolution(7) */
 const maximumExpansions = 40
 /** Components that one walk may take, against targets that go up and down for ever. */
@@ -146,12 +148,17 @@ export class ConfinedRoot {
 
   #arrive(path: ByteString, walk: Walk): Place {
     if (walk.path === '') return this.root
-    if (walk.path !== path) this.#aliases.set(path, walk.path)
+    if (walk.path !== path) this.#learn(path, walk.path)
     const known = this.#open.get(walk.path)
     if (known !== undefined) return known
     const place = {descriptor: walk.release(), path: walk.path}
     this.remember(place)
     return place
+  }
+
+  #learn(path: ByteString, end: ByteString): void {
+    if (this.#aliases.size >= maximumAliases) this.#aliases.clear()
+    this.#aliases.set(path, end)
   }
 }
 

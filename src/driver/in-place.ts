@@ -13,18 +13,11 @@ import type {Time} from '../layer/tar/number.ts'
 import * as os from '../os/libc.ts'
 import {type ByteString, printable} from '../text.ts'
 import {ConfinedRoot, type Place} from './confined-root.ts'
+import {DirectoryRecords} from './directory-records.ts'
 import {KeptPaths} from './kept-paths.ts'
 import {Metadata} from './metadata.ts'
 import type {Privileges} from './privileges.ts'
 import {listDirectory, removeTree} from './remove.ts'
-
-/** What a directory gets when all layers are applied. */
-interface DirectoryRecord {
-  readonly mode: number
-  readonly mtime: Time
-  /** The directory that was meant, should another have taken its name. */
-  readonly identity: string
-}
 
 interface OpenFile {
   readonly descriptor: number
@@ -33,14 +26,12 @@ interface OpenFile {
 
 const O_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 const O_PLACE = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
-/** A directory that no layer describes. @see umoci and moby, which agree on it */
-const impliedMode = 0o755
 
 export class InPlace implements ChangeSink {
   readonly #root: ConfinedRoot
   readonly #metadata: Metadata
   readonly #warn: OnWarning
-  readonly #directories = new Map<ByteString, DirectoryRecord>()
+  readonly #directories: DirectoryRecords
   /** Undefined while nothing lies below, so that nothing can be hidden. */
   #kept: KeptPaths | undefined
   #open: OpenFile | undefined
@@ -52,6 +43,7 @@ export class InPlace implements ChangeSink {
   constructor(root: number, privileges: Privileges, warn: OnWarning) {
     this.#root = new ConfinedRoot(root, (place) => this.#adoptImplied(place))
     this.#metadata = new Metadata(privileges, warn)
+    this.#directories = new DirectoryRecords(this.#metadata)
     this.#warn = warn
   }
 
@@ -114,13 +106,7 @@ export class InPlace implements ChangeSink {
    * @param keepRoot leave the root as it is when no layer describes it
    */
   finish(keepRoot: boolean): void {
-    if (!keepRoot && !this.#directories.has('')) this.#record(this.#root.root, impliedMode, this.#mtime)
-    // From the leaves up: a directory's mode may lock out everybody but root.
-    for (const path of [...this.#directories.keys()].sort().reverse()) {
-      // A path that is no directory any more, or another one, has nothing to get.
-      const place = this.#root.findDirectly(path)
-      if (place !== undefined) this.#finishDirectory(place, this.#directories.get(path)!)
-    }
+    this.#directories.finish(this.#root, keepRoot ? undefined : this.#mtime)
   }
 
   /** Closes what is open, whatever happened. */
@@ -161,8 +147,7 @@ export class InPlace implements ChangeSink {
 
   #addRoot(entry: Entry): void {
     if (entry.kind !== 'directory') throw new ImgtoolError('ENTRY_INVALID', `The root would become a ${entry.kind}`)
-    this.#metadata.startDirectory(this.#root.root.descriptor, entry, true)
-    this.#record(this.#root.root, entry.mode, entry.mtime)
+    this.#directories.describe(this.#root.root, entry, true)
   }
 
   #addDirectory(parent: Place, name: ByteString, entry: Entry): void {
@@ -170,8 +155,7 @@ export class InPlace implements ChangeSink {
     const merged = made === os.EEXIST && this.#isDirectory(parent, name)
     if (!merged && made < 0) this.#create(parent, name, entry, () => os.makeDirectoryAt(parent.descriptor, name, 0o700))
     const place = this.#openDirectory(parent, name)
-    this.#metadata.startDirectory(place.descriptor, entry, merged)
-    this.#record(place, entry.mode, entry.mtime)
+    this.#directories.describe(place, entry, merged)
     this.#root.remember(place)
   }
 
@@ -297,7 +281,7 @@ export class InPlace implements ChangeSink {
   #becomeImplied(parent: Place, name: ByteString): void {
     const place = this.#openDirectory(parent, name)
     try {
-      this.#describeImplied(place, true)
+      this.#directories.describeImplied(place, this.#mtime, true)
     } finally {
       os.close(place.descriptor)
     }
@@ -305,39 +289,11 @@ export class InPlace implements ChangeSink {
 
   #adoptImplied(place: Place): void {
     this.#kept?.addImplied(place.path)
-    this.#describeImplied(place, false)
-  }
-
-  #describeImplied(place: Place, isMerged: boolean): void {
-    this.#metadata.startDirectory(place.descriptor, impliedEntry(place.path, this.#mtime), isMerged)
-    this.#record(place, impliedMode, this.#mtime)
-  }
-
-  #record(place: Place, mode: number, mtime: Time): void {
-    const status = os.statusAt(place.descriptor, '')
-    if (typeof status === 'number') throw os.systemError(os.errnoName(status), `inspect "${printable(place.path)}"`)
-    // Until the end nothing may keep us out, and a set-group-id bit would give its group to all that is made inside.
-    if ((status.mode & 0o7777) !== 0o700)
-      os.check(os.changeModeOfPath(place.descriptor, 0o700), `set the mode of "${printable(place.path)}"`)
-    this.#directories.set(place.path, {mode, mtime, identity: status.identity})
-  }
-
-  #finishDirectory(place: Place, {mode, mtime, identity}: DirectoryRecord): void {
-    const status = os.statusAt(place.descriptor, '')
-    if (typeof status === 'number' || status.identity !== identity) return
-    const what = `"${printable(place.path)}"`
-    if ((status.mode & 0o7777) !== mode)
-      os.check(os.changeModeOfPath(place.descriptor, mode), `set the mode of ${what}`)
-    os.check(os.changeTimeOfPath(place.descriptor, mtime.seconds, mtime.nanoseconds), `set the time of ${what}`)
+    this.#directories.describeImplied(place, this.#mtime, false)
   }
 }
 
 const nodeTypes: Partial<Record<Entry['kind'], number>> = {character: os.S_IFCHR, block: os.S_IFBLK, fifo: os.S_IFIFO}
-
-function impliedEntry(path: ByteString, mtime: Time): Entry {
-  const zero = {uid: 0, gid: 0, size: 0, deviceMajor: 0, deviceMinor: 0}
-  return {path, kind: 'directory', mode: impliedMode, mtime, link: '', xattrs: new Map(), ...zero}
-}
 
 function linkError(entry: Entry, why: string): ImgtoolError {
   return new ImgtoolError(
