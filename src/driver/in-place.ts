@@ -155,8 +155,8 @@ export class InPlace implements ChangeSink {
     const merged = made === os.EEXIST && this.#isDirectory(parent, name)
     if (!merged && made < 0) this.#create(parent, name, entry, () => os.makeDirectoryAt(parent.descriptor, name, 0o700))
     const place = this.#openDirectory(parent, name)
-    this.#directories.describe(place, entry, merged)
     this.#root.remember(place)
+    this.#directories.describe(place, entry, merged)
   }
 
   #isDirectory(parent: Place, name: ByteString): boolean {

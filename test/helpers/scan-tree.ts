@@ -91,9 +91,11 @@ function typeOf(stat: BigIntStats): string {
   return Object.entries(types).find(([, is]) => is)?.[0] ?? 'other'
 }
 
+/** One for all files: most are small, and to clear a new one takes longer than to read them. */
+const chunk = Buffer.alloc(1 << 20)
+
 function digestFile(path: Buffer): string {
   const hash = createHash('sha256')
-  const chunk = Buffer.alloc(1 << 20)
   const fd = openSync(path, 'r')
   try {
     for (let length = readSync(fd, chunk); length > 0; length = readSync(fd, chunk))
