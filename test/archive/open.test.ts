@@ -156,7 +156,7 @@ test.serial('says that the temporary directory is not there, and whose fault tha
 test.serial('closes a pipe when there is no temporary directory', async (t) => {
   const fifo = join(scratch(t), 'fifo')
   execFileSync('mkfifo', [fifo])
-  await withTmpdir('/nonexistent', async () => {
+  await withTmpdir(join(scratch(t), 'none'), async () => {
     const before = readdirSync('/proc/self/fd').length
     const [, writer] = await Promise.all([
       t.throwsAsync(openArchive(fifo, defaultLimits), {code: 'SYSTEM_ERROR'}),
