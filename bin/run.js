@@ -2,8 +2,10 @@
 // Chooses which Node runs and whether from source or from the build; src/cli/main.ts does the rest.
 // Kept to syntax that old versions of Node can parse: this file must be able to say "your Node is too old" itself.
 import {spawn} from 'node:child_process'
-import {existsSync} from 'node:fs'
+import {existsSync, statSync} from 'node:fs'
 import module from 'node:module'
+import {homedir} from 'node:os'
+import {join} from 'node:path'
 import process from 'node:process'
 import {fileURLToPath} from 'node:url'
 
@@ -21,12 +23,26 @@ async function start() {
   // `imgtool ... | head` is a normal way to stop: leave quietly when the reader goes away.
   process.stdout.on('error', (error) => process.exit(error.code === 'EPIPE' ? 0 : 74))
   process.stderr.on('error', () => {})
-  module.enableCompileCache()
+  enableCompileCache()
   // A checkout runs from its source, so that there is no build step and no stale build; a package has no source.
   const source = new URL('../src/cli/main.ts', import.meta.url)
   const entry = existsSync(source) ? source : new URL('../dist/src/cli/main.js', import.meta.url)
   const {main} = await import(entry.href)
   await main(fileURLToPath(new URL('..', import.meta.url)), process.argv.slice(2))
+}
+
+// Compiled code is kept in the user's own cache. Node's default lies in the temporary directory, where somebody else
+// could have put what is run then, perhaps as root.
+function enableCompileCache() {
+  const home = homedir()
+  try {
+    if (statSync(home).uid !== process.getuid()) return
+  } catch {
+    return
+  }
+  module.enableCompileCache(
+    process.env.NODE_COMPILE_CACHE || join(process.env.XDG_CACHE_HOME || join(home, '.cache'), 'imgtool'),
+  )
 }
 
 // The Node that a checkout brings along as a development dependency.
