@@ -23,12 +23,19 @@ async function start() {
   // `imgtool ... | head` is a normal way to stop: leave quietly when the reader goes away.
   process.stdout.on('error', (error) => process.exit(error.code === 'EPIPE' ? 0 : 74))
   process.stderr.on('error', () => {})
+  if (process.env.IMGTOOL_REEXEC) endWithParent()
   enableCompileCache()
   // A checkout runs from its source, so that there is no build step and no stale build; a package has no source.
   const source = new URL('../src/cli/main.ts', import.meta.url)
   const entry = existsSync(source) ? source : new URL('../dist/src/cli/main.js', import.meta.url)
   const {main} = await import(entry.href)
   await main(fileURLToPath(new URL('..', import.meta.url)), process.argv.slice(2))
+}
+
+// Who kills the process that was started means this one.
+function endWithParent() {
+  process.on('disconnect', () => process.kill(process.pid, 'SIGTERM'))
+  process.channel?.unref()
 }
 
 // Compiled code is kept in the user's own cache. Node's default lies in the temporary directory, where somebody else
@@ -63,7 +70,8 @@ function startAgain(node) {
   }
   const child = spawn(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], {
     env: {...process.env, IMGTOOL_REEXEC: '1'},
-    stdio: 'inherit',
+    // The channel closes when this process ends, whatever ends it.
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   })
   const forward = (signal) => child.kill(signal)
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP']

@@ -44,5 +44,6 @@ async function measure(
     // Who only looks at a tree need not be stopped by a layer that cannot be unpacked.
     if (budget === undefined || !(error instanceof ImgtoolError)) throw error
   }
-  return {size: layer.claimedSize ?? layer.blob.size, exact: false}
+  // Documents that do not know the size say 0, or nothing.
+  return {size: layer.claimedSize || layer.blob.size, exact: false}
 }

@@ -41,7 +41,8 @@ export function describe(head: Buffer, outer: Compression): Verdict | undefined 
       hint: `Decompress the outer ${outer} first and pipe the result to imgtool with -`,
     }
   }
-  if (head.subarray(257, 262).toString('latin1') === 'ustar' || head.every((byte) => byte === 0)) return undefined
+  if (head.every((byte) => byte === 0)) return {looksLike: `begins with zeros${inside}, as an empty tar does`}
+  if (head.subarray(257, 262).toString('latin1') === 'ustar') return undefined
   const text = head.toString('latin1')
   const known = magics.find(([magic]) => text.startsWith(magic))
   if (known !== undefined) return {looksLike: `looks like ${known[1]}${inside}, not like a saved image`}

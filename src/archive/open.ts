@@ -9,14 +9,12 @@ import {printableText} from '../text.ts'
 import type {Archive, Member} from './archive.ts'
 import {indexDirectory} from './directory.ts'
 import {rangeBlob} from './file-range.ts'
+import {headSize, withHead} from './head.ts'
 import {describe} from './looks-like.ts'
 import {findBlob} from './names.ts'
 import {spool} from './spool.ts'
 import {explainSystemError} from './system-error.ts'
 import {indexTar} from './tar-index.ts'
-
-/** Bytes of the head that tell what a file is; the magic of a tar is at 257. */
-const headSize = 512
 
 /** What messages call an archive that comes by a pipe. */
 const standardInput = 'standard input'
@@ -59,7 +57,11 @@ async function openFile(path: string, label: string, regular: boolean, limits: L
 }
 
 async function openStream(stream: AsyncIterable<Buffer>, label: string, limits: Limits): Promise<Archive> {
-  const {handle, size} = await spool(stream, limits)
+  const check = (head: Buffer) => {
+    const compression = detectCompression(head)
+    if (compression === 'none') requireTar(head, compression)
+  }
+  const {handle, size} = await spool(withHead(stream, check), limits)
   return openHandle(handle, size, label, limits)
 }
 
@@ -88,7 +90,8 @@ async function decompressWhole(
 ): Promise<{handle: FileHandle; size: number}> {
   try {
     const whole = rangeBlob({name: label, offset: 0, size, open: async () => handle, close: async () => {}})
-    return await spool(decompress(whole.stream(), compression), limits)
+    const content = withHead(decompress(whole.stream(), compression), (head) => requireTar(head, compression))
+    return await spool(content, limits)
   } catch (error) {
     if (!(error instanceof ImgtoolError) || error.code !== 'COMPRESSION_UNSUPPORTED') throw error
     const input = label === standardInput ? '' : ` '${label.replaceAll("'", "'\\''")}'`
@@ -104,18 +107,20 @@ async function tarArchive(
   compression: Compression,
   limits: Limits,
 ): Promise<Archive> {
-  const head = await readHead(handle, size)
-  const problem = describe(head, compression)
-  if (problem !== undefined) {
-    throw new ImgtoolError('FORMAT_UNKNOWN', `Cannot read the archive: it ${problem.looksLike}`, {
-      ...(problem.hint === undefined ? {} : {hint: problem.hint}),
-    })
-  }
+  requireTar(await readHead(handle, size), compression)
   const range = {open: async () => handle, close: async () => {}}
   const members = await indexTar(handle, size, limits, (name, offset, length) =>
     rangeBlob({name, offset, size: length, ...range}),
   )
   return archiveOf(label, 'tar', members, () => handle.close(), compression)
+}
+
+/** @param outer the compression that was around the head */
+function requireTar(head: Buffer, outer: Compression): void {
+  const problem = describe(head, outer)
+  if (problem === undefined) return
+  const hint = problem.hint === undefined ? {} : {hint: problem.hint}
+  throw new ImgtoolError('FORMAT_UNKNOWN', `Cannot read the archive: it ${problem.looksLike}`, hint)
 }
 
 function directoryArchive(label: string, members: ReadonlyMap<ByteString, Member>): Archive {

@@ -173,6 +173,7 @@ function toImage(
     checkLimit(limits, 'parents', chain.length, `ancestors of layer ${id}`)
   }
   chain.reverse()
+  checkLimit(limits, 'layers', chain.length, 'layers of the image')
   const broken = findDamage(chain)
   return {
     format: 'docker-v1',

@@ -32,6 +32,7 @@ export async function readImages(archive: Archive, limits: Limits): Promise<Imag
 async function readAny(archive: Archive, limits: Limits): Promise<ImageSet> {
   const docker = archive.members.has(dockerManifestName)
   const oci = archive.members.has(indexName)
+  if (docker && isSkopeoDirectory(archive)) throw skopeoDirectory(archive)
   if (docker && oci) return readHybrid(archive, limits)
   if (docker)
     return {format: 'docker-archive', images: await readDockerArchive(archive, limits), v1: new Map(), warnings: []}
@@ -41,6 +42,16 @@ async function readAny(archive: Archive, limits: Limits): Promise<ImageSet> {
     return {format: 'docker-v1', images, v1: nodes, warnings: []}
   }
   throw unknownFormat(archive)
+}
+
+/** @see containers-transports(5), dir: a manifest and blobs named by bare digests, which no other tool reads */
+function isSkopeoDirectory(archive: Archive): boolean {
+  return archive.kind === 'directory' && archive.members.has('version') && !archive.members.has(layoutName)
+}
+
+function skopeoDirectory(archive: Archive): ImgtoolError {
+  const hint = `Convert it: skopeo copy dir:${printableText(archive.label)} oci:layout:latest`
+  return notAnImage('is a directory of the transport dir: of skopeo', hint)
 }
 
 async function readHybrid(archive: Archive, limits: Limits): Promise<ImageSet> {
