@@ -71,7 +71,8 @@ export class DirectoryDriver {
     this.#parent = openParent(parent, shown)
     try {
       removeLeftovers(this.#parent, name)
-      this.#staging = makeStaging(this.#parent, name, shown, this.privileges)
+      this.#staging = makeStaging(this.#parent, name, shown)
+      dropInherited(this.#staging.descriptor, this.privileges, shown)
       if (this.#state === 'occupied') copyInto(resolve(parent, name), this.#staging.descriptor, shown)
       this.changes = new InPlace(this.#staging.descriptor, this.privileges, options.onWarning)
     } catch (error) {
@@ -207,25 +208,24 @@ const stagingMark = '.imgtool-'
 /** Longest name that leaves room for the mark and its digits within NAME_MAX. */
 const maximumStem = 200
 
+/** Runs that clean up at this very moment are few; whoever loses to more of them has met something else. */
+const maximumAttempts = 16
+
 /** Makes a locked directory beside the target that nobody else can look into. */
-function makeStaging(
-  parent: number,
-  target: string,
-  shown: string,
-  privileges: Privileges,
-): {name: string; descriptor: number} {
-  for (;;) {
+function makeStaging(parent: number, target: string, shown: string): {name: string; descriptor: number} {
+  for (let attempt = 0; attempt < maximumAttempts; attempt++) {
     const name = stagingStem(target) + randomBytes(6).toString('hex')
     os.check(os.makeDirectoryAt(parent, fromText(name), 0o700), `make a directory beside "${shown}"`)
     const descriptor = os.openAt(parent, fromText(name), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     // A run that cleans up may have taken it for a leftover in the moment before it was locked.
-    if (descriptor < 0) continue
-    if (os.lock(descriptor) === 0 && isSame(parent, name, descriptor)) {
-      dropInherited(descriptor, privileges, shown)
-      return {name, descriptor}
-    }
+    if (descriptor === os.ENOENT) continue
+    if (descriptor < 0) os.removeDirectoryAt(parent, fromText(name))
+    os.check(descriptor, `open a directory beside "${shown}"`)
+    // Where a file system has no locks nobody can tell leftovers from work, and so nobody removes them.
+    if (os.lock(descriptor) !== os.EAGAIN && isSame(parent, name, descriptor)) return {name, descriptor}
     os.close(descriptor)
   }
+  throw new ImgtoolError('SYSTEM_ERROR', `Cannot keep a directory beside "${shown}": it is removed again and again`)
 }
 
 function stagingStem(target: string): string {
