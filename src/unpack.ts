@@ -1,6 +1,6 @@
 /** Unpacks an image: every layer, in order, onto a directory. */
 import type {Digest} from './digest.ts'
-import type {TargetState} from './driver/directory.ts'
+import type {TargetState} from './driver/target.ts'
 import {whyMissing} from './image/missing.ts'
 import type {Image} from './image/model.ts'
 import {ChangeDecoder, type ChangeSink, type OnWarning} from './layer/change.ts'
@@ -59,7 +59,7 @@ export interface UnpackResult {
  */
 export async function unpackImage(image: Image, target: string, options: UnpackOptions = {}): Promise<UnpackResult> {
   requireLayers(image)
-  const {checkTarget, DirectoryDriver} = await import('./driver/directory.ts')
+  const {checkTarget} = await import('./driver/target.ts')
   const {describeLosses, readPrivileges} = await import('./driver/privileges.ts')
   const force = options.force ?? false
   const losses = describeLosses(readPrivileges())
@@ -75,6 +75,7 @@ export async function unpackImage(image: Image, target: string, options: UnpackO
   })
   if (options.dryRun) return result(await applyLayers(image, counter, () => {}, options))
   const onWarning = options.onWarning ?? (() => {})
+  const {DirectoryDriver} = await import('./driver/directory.ts')
   const driver = new DirectoryDriver(target, {force, onWarning})
   try {
     counter.target = driver.changes

@@ -4,8 +4,8 @@
  */
 import {execFileSync} from 'node:child_process'
 import {randomBytes} from 'node:crypto'
-import {readdirSync, realpathSync} from 'node:fs'
-import {basename, dirname, resolve} from 'node:path'
+import {readdirSync} from 'node:fs'
+import {resolve} from 'node:path'
 import {ImgtoolError} from '../errors.ts'
 import type {OnWarning} from '../layer/change.ts'
 import * as os from '../os/libc.ts'
@@ -13,32 +13,7 @@ import {fromText, printableText} from '../text.ts'
 import {InPlace} from './in-place.ts'
 import {type Privileges, readPrivileges} from './privileges.ts'
 import {removeTree} from './remove.ts'
-
-/** What is under the target's name before the run. */
-export type TargetState = 'absent' | 'empty' | 'occupied'
-
-const AT_FDCWD = -100
-const O_PLACE = os.O_PATH | os.O_DIRECTORY
-
-/**
- * Looks at a target without touching it.
- *
- * @throws {ImgtoolError} TARGET_EXISTS when it is not empty and may not be merged into, TARGET_INVALID when it is no
- *   directory, a symlink, or has no parent
- */
-export function checkTarget(target: string, options: {readonly force: boolean}): TargetState {
-  const {parent, name, shown} = locate(target)
-  const directory = openParent(parent, shown)
-  try {
-    const state = readState(directory, name, shown)
-    if (state !== 'occupied' || options.force) return state
-    throw new ImgtoolError('TARGET_EXISTS', `Cannot unpack to "${shown}": it exists and is not empty`, {
-      hint: 'Give another directory, or --force to unpack over what is there',
-    })
-  } finally {
-    os.close(directory)
-  }
-}
+import {checkTarget, locateTarget, openParent, type TargetState} from './target.ts'
 
 /** A directory under construction. Commit it or abort it; both leave nothing behind but the target. */
 export class DirectoryDriver {
@@ -64,11 +39,12 @@ export class DirectoryDriver {
       )
     }
     this.#state = checkTarget(target, options)
-    const {parent, name, shown} = locate(target)
+    const located = locateTarget(target)
+    const {parent, name, shown} = located
     this.#shown = shown
     this.#name = name
     this.privileges = readPrivileges()
-    this.#parent = openParent(parent, shown)
+    this.#parent = openParent(located)
     try {
       removeLeftovers(this.#parent, name)
       this.#staging = makeStaging(this.#parent, name, shown)
@@ -150,57 +126,6 @@ export class DirectoryDriver {
   }
 
   #parentOpen = true
-}
-
-function locate(target: string): {parent: string; name: string; shown: string} {
-  const shown = printableText(target)
-  if (target === '') throw new ImgtoolError('TARGET_INVALID', 'Cannot unpack to "": it is no path')
-  // Who writes `link/` or `link/.` means what the link leads to, as for every other tool.
-  const path = /\/\.?$/.test(target) || target === '.' ? followed(target) : resolve(target)
-  const name = basename(path)
-  if (name === '')
-    throw new ImgtoolError('TARGET_INVALID', `Cannot unpack to "${shown}": it is the root of this system`)
-  return {parent: dirname(path), name, shown}
-}
-
-function followed(target: string): string {
-  try {
-    return realpathSync(target)
-  } catch {
-    return resolve(target)
-  }
-}
-
-function openParent(parent: string, shown: string): number {
-  const descriptor = os.openAt(AT_FDCWD, fromText(parent), O_PLACE)
-  if (descriptor === os.ENOENT || descriptor === os.ENOTDIR) {
-    throw new ImgtoolError('TARGET_INVALID', `Cannot unpack to "${shown}": its parent is not a directory that exists`, {
-      hint: `Make it first: mkdir -p '${printableText(parent)}'`,
-    })
-  }
-  return os.check(descriptor, `open the parent of "${shown}"`)
-}
-
-function readState(directory: number, name: string, shown: string): TargetState {
-  const status = os.statusAt(directory, fromText(name))
-  if (status === os.ENOENT) return 'absent'
-  if (typeof status === 'number') throw os.systemError(os.errnoName(status), `inspect "${shown}"`)
-  const type = status.mode & os.S_IFMT
-  if (type === os.S_IFLNK) {
-    throw new ImgtoolError('TARGET_INVALID', `Cannot unpack to "${shown}": it is a symlink`, {
-      hint: 'End it with a slash to mean the directory that it leads to',
-    })
-  }
-  if (type !== os.S_IFDIR)
-    throw new ImgtoolError('TARGET_INVALID', `Cannot unpack to "${shown}": it is not a directory`)
-  const descriptor = os.check(os.openAt(directory, fromText(name), O_PLACE | os.O_NOFOLLOW), `open "${shown}"`)
-  try {
-    return readdirSync(os.descriptorPath(descriptor)).length === 0 ? 'empty' : 'occupied'
-  } catch (error) {
-    throw os.systemError((error as NodeJS.ErrnoException).code ?? 'EIO', `list "${shown}"`, error)
-  } finally {
-    os.close(descriptor)
-  }
 }
 
 const stagingMark = '.imgtool-'

@@ -248,6 +248,8 @@ export interface Status {
   readonly mode: number
   readonly uid: number
   readonly gid: number
+  /** Of the file system. */
+  readonly device: string
   /** Device and inode number: the same file has the same. */
   readonly identity: string
 }
@@ -265,6 +267,7 @@ export function statusAt(directory: number, name: ByteString): Status | number {
     mode: statusRoom.readUInt16LE(28),
     uid: statusRoom.readUInt32LE(20),
     gid: statusRoom.readUInt32LE(24),
+    device: statusRoom.toString('latin1', 136, 144),
     identity: statusRoom.toString('latin1', 32, 40) + statusRoom.toString('latin1', 136, 144),
   }
 }

@@ -2,7 +2,8 @@ import {execFileSync} from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import test from 'ava'
-import {checkTarget, DirectoryDriver} from '../../src/driver/directory.ts'
+import {DirectoryDriver} from '../../src/driver/directory.ts'
+import {checkTarget} from '../../src/driver/target.ts'
 import {add, isRoot, scratch} from '../helpers/layers.ts'
 
 const options = {force: false, onWarning: () => {}}
@@ -113,6 +114,17 @@ test('symlinks, files and missing parents are no targets', (t) => {
   t.throws(() => checkTarget('/', options), {code: 'TARGET_INVALID'})
   t.throws(() => checkTarget('', options), {code: 'TARGET_INVALID'})
   t.is(checkTarget(path.join(parent, 'link/'), options), 'empty')
+})
+
+test('the working directory, and what is above it, are no targets', (t) => {
+  const before = process.cwd()
+  const parent = scratch(t)
+  fs.mkdirSync(path.join(parent, 'a/b'), {recursive: true})
+  t.teardown(() => process.chdir(before))
+  process.chdir(path.join(parent, 'a/b'))
+  for (const target of ['.', '..', path.join(parent, 'a')])
+    t.throws(() => checkTarget(target, options), {code: 'TARGET_INVALID'}, target)
+  t.is(checkTarget('c', options), 'absent')
 })
 
 test('what a killed run left goes, what a living one makes stays', (t) => {

@@ -1,0 +1,130 @@
+/** The directory that a run is for, before the run: what it is, and whether a root file system may take its place. */
+import {readdirSync, realpathSync} from 'node:fs'
+import {basename, dirname, isAbsolute, resolve} from 'node:path'
+import {ImgtoolError} from '../errors.ts'
+import * as os from '../os/libc.ts'
+import {fromText, printableText} from '../text.ts'
+
+/** What is under the target's name before the run. */
+export type TargetState = 'absent' | 'empty' | 'occupied'
+
+/** A target's place: its parent directory, its name there, and how messages call it. */
+export interface Target {
+  readonly parent: string
+  readonly name: string
+  readonly shown: string
+}
+
+const AT_FDCWD = -100
+const O_PLACE = os.O_PATH | os.O_DIRECTORY
+
+/**
+ * Looks at a target without touching it.
+ *
+ * @throws {ImgtoolError} TARGET_EXISTS when it is not empty and may not be merged into, TARGET_INVALID when it is no
+ *   directory, a symlink, or has no parent
+ */
+export function checkTarget(target: string, options: {readonly force: boolean}): TargetState {
+  const located = locateTarget(target)
+  const {name, shown} = located
+  const directory = openParent(located)
+  try {
+    const state = readState(directory, name, shown)
+    if (state !== 'occupied' || options.force) return state
+    throw new ImgtoolError('TARGET_EXISTS', `Cannot unpack to "${shown}": it exists and is not empty`, {
+      hint: 'Give another directory, or --force to unpack over what is there',
+    })
+  } finally {
+    os.close(directory)
+  }
+}
+
+/**
+ * Finds a target's place.
+ *
+ * @throws {ImgtoolError} TARGET_INVALID for a path that names no directory of its own
+ */
+export function locateTarget(target: string): Target {
+  const shown = printableText(target)
+  if (target === '') throw invalid(shown, 'it is no path')
+  if (!isAbsolute(target) && workingDirectory() === undefined)
+    throw invalid(shown, 'the directory you are in was deleted')
+  // Who writes `link/` or `link/.` means what the link leads to, as for every other tool.
+  const path = /\/\.?$/.test(target) || target === '.' ? followed(target) : resolve(target)
+  const name = basename(path)
+  if (name === '') throw invalid(shown, 'it is the root of this system')
+  return {parent: dirname(path), name, shown}
+}
+
+function followed(target: string): string {
+  try {
+    return realpathSync(target)
+  } catch {
+    return resolve(target)
+  }
+}
+
+/** @returns a descriptor of the parent directory, O_PATH */
+export function openParent({parent, shown}: Target): number {
+  const descriptor = os.openAt(AT_FDCWD, fromText(parent), O_PLACE)
+  if (descriptor === os.ENOENT || descriptor === os.ENOTDIR) {
+    throw invalid(
+      shown,
+      'its parent is not a directory that exists',
+      `Make it first: mkdir -p '${printableText(parent)}'`,
+    )
+  }
+  return os.check(descriptor, `open the parent of "${shown}"`)
+}
+
+function readState(directory: number, name: string, shown: string): TargetState {
+  const status = os.statusAt(directory, fromText(name))
+  if (status === os.ENOENT) return 'absent'
+  if (typeof status === 'number') throw os.systemError(os.errnoName(status), `inspect "${shown}"`)
+  requireReplaceable(directory, status, shown)
+  const descriptor = os.check(os.openAt(directory, fromText(name), O_PLACE | os.O_NOFOLLOW), `open "${shown}"`)
+  try {
+    return readdirSync(os.descriptorPath(descriptor)).length === 0 ? 'empty' : 'occupied'
+  } catch (error) {
+    throw os.systemError((error as NodeJS.ErrnoException).code ?? 'EIO', `list "${shown}"`, error)
+  } finally {
+    os.close(descriptor)
+  }
+}
+
+/** The result takes the target's name by a rename, which some directories do not survive and others do not permit. */
+function requireReplaceable(directory: number, status: os.Status, shown: string): void {
+  const type = status.mode & os.S_IFMT
+  if (type === os.S_IFLNK)
+    throw invalid(shown, 'it is a symlink', 'End it with a slash to mean the directory that it leads to')
+  if (type !== os.S_IFDIR) throw invalid(shown, 'it is not a directory')
+  const parent = os.statusAt(directory, '')
+  if (typeof parent !== 'number' && parent.device !== status.device) {
+    throw invalid(shown, 'it is a mount point', 'Give a directory inside it')
+  }
+  if (holdsThisProcess(status))
+    throw invalid(shown, 'it is the directory you are in, or above it', 'Give a new directory, or go elsewhere first')
+}
+
+/** Whether the working directory is the one of the status or below it: it would be gone under the feet of the shell. */
+function holdsThisProcess({identity}: os.Status): boolean {
+  let directory = workingDirectory()
+  while (directory !== undefined) {
+    const status = os.statusAt(AT_FDCWD, fromText(directory))
+    if (typeof status !== 'number' && status.identity === identity) return true
+    directory = directory === '/' ? undefined : dirname(directory)
+  }
+  return false
+}
+
+function workingDirectory(): string | undefined {
+  try {
+    return process.cwd()
+  } catch {
+    return undefined
+  }
+}
+
+function invalid(shown: string, why: string, hint?: string): ImgtoolError {
+  return new ImgtoolError('TARGET_INVALID', `Cannot unpack to "${shown}": ${why}`, hint === undefined ? {} : {hint})
+}
