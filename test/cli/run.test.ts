@@ -136,14 +136,29 @@ test('without UTF-8 the tree is ASCII', async (t) => {
   t.regex(stdout.toString(), /^\+-511136ea3c5a Virtual Size: 0 B\n {2}\+-/)
 })
 
-test('completion is written for the shells', async (t) => {
-  const home = await mkdtemp(path.join(tmpdir(), 'imgtool-test-'))
-  t.teardown(() => rm(home, {recursive: true}))
-  const {status, stdout} = await spawnImgtool(['autocomplete', 'script', 'bash'], {
-    env: {HOME: home, XDG_CACHE_HOME: home},
-  })
-  t.is(status, 0)
-  t.regex(stdout.toString(), /IMGTOOL_AC_BASH/)
+/** What bash offers for the last of the words, after it has read the script. */
+async function offers(...words: string[]): Promise<string[]> {
+  const harness = `eval "$($IMGTOOL completion bash)"
+COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _imgtool; printf '%s\\n' "\${COMPREPLY[@]}"`
+  const {stdout} = await spawnShell('exec bash -c "$HARNESS" bash "$@"', {env: {HARNESS: harness}, words})
+  return stdout.toString().split('\n').filter(Boolean)
+}
+
+test('bash completes commands and flags, and leaves arguments to its completion of files', async (t) => {
+  t.deepEqual(await offers('imgtool', 'l'), ['list', 'ls'])
+  t.deepEqual(await offers('imgtool', 'tree', '--d'), ['--debug', '--dot'])
+  t.deepEqual(await offers('imgtool', 'unpack', 'app.tar', '--no'), ['--no-progress'])
+  t.deepEqual(await offers('imgtool', 'completion', ''), ['bash', 'zsh', 'fish'])
+  for (const word of ['', 'app', './l']) t.deepEqual(await offers('imgtool', 'inspect', word), [])
+  const registered = await spawnShell('bash -c \'eval "$($IMGTOOL completion bash)"; complete -p imgtool\'')
+  t.is(registered.stdout.toString(), 'complete -o default -F _imgtool imgtool\n')
+})
+
+test('completion is written as a document, too, and only for known shells', async (t) => {
+  const {stdout} = await spawnImgtool(['completion', 'zsh', '--json'])
+  const script = await spawnImgtool(['completion', 'zsh'])
+  t.is(JSON.parse(stdout.toString()).script, script.stdout.toString())
+  t.is((await spawnImgtool(['completion', 'tcsh'])).status, 2)
 })
 
 /** Makes Node say that it is an old one; the Node that is started instead is not told so. */

@@ -37,9 +37,9 @@ export function spawnImgtool(words: readonly string[], options: RunOptions = {})
 }
 
 /** Runs a shell script in which `$IMGTOOL` is the executable. */
-export function spawnShell(script: string, options: RunOptions = {}): Promise<Run> {
+export function spawnShell(script: string, options: RunOptions & {words?: readonly string[]} = {}): Promise<Run> {
   const environment = {...options.env, IMGTOOL: `${process.execPath} ${bin}`}
-  return spawnProcess('sh', ['-c', script], {...options, env: environment})
+  return spawnProcess('sh', ['-c', script, 'sh', ...(options.words ?? [])], {...options, env: environment})
 }
 
 export interface RunOptions {

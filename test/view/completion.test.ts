@@ -1,0 +1,57 @@
+import {spawnSync} from 'node:child_process'
+import test from 'ava'
+import {type CompletedCommand, formatCompletion, type Shell, shells} from '../../src/view/completion.ts'
+
+const commands: CompletedCommand[] = [
+  {
+    name: 'draw',
+    summary: "Draw the user's $HOME: `all` of it.",
+    flags: [
+      {name: 'quiet', char: 'q', description: "[env: X] don't say \\n", takesValue: false},
+      {name: 'depth', description: 'levels', takesValue: true},
+    ],
+    choices: [],
+  },
+  {name: 'shell', summary: 'Say it.', flags: [], choices: ['bash', 'zsh']},
+]
+
+const script = (shell: Shell) => formatCompletion(shell, 'tool', commands).join('\n')
+
+/** Whether the shell reads the script without a word; undefined where the shell is not installed. */
+function isRead(shell: Shell): boolean | undefined {
+  const {error, status, stderr} = spawnSync(shell, ['-n'], {input: script(shell)})
+  return error === undefined ? status === 0 && stderr.length === 0 : undefined
+}
+
+for (const shell of shells) {
+  const shellTest = isRead(shell) === undefined ? test.skip : test
+  shellTest(`the script for ${shell} is one`, (t) => {
+    t.true(isRead(shell))
+  })
+}
+
+test('bash knows the words of each command', (t) => {
+  const lines = formatCompletion('bash', 'tool', commands)
+  t.true(lines.includes("    draw:-*) words='-q --quiet --depth' ;;"))
+  t.true(lines.includes("    shell:*) words='bash zsh' ;;"))
+  t.is(lines.at(-1), 'complete -o default -F _tool tool')
+})
+
+test('zsh is told what flags do, whatever their descriptions hold', (t) => {
+  const text = script('zsh')
+  t.true(text.includes(`'draw:Draw the user'\\''s $HOME: \`all\` of it.'`))
+  t.true(text.includes(`'*-q[\\[env\\: X\\] don'\\''t say \\\\n]'`))
+  t.true(text.includes(`'*--depth=[levels]:value: ' '*:file:_files'`))
+  t.true(text.includes(`'1:word:(bash zsh)'`))
+})
+
+test('fish is told what flags do, whatever their descriptions hold', (t) => {
+  const lines = formatCompletion('fish', 'tool', commands)
+  t.deepEqual(lines, [
+    `complete -c tool -n __fish_use_subcommand -f -a draw -d 'Draw the user\\'s $HOME: \`all\` of it.'`,
+    `complete -c tool -n '__fish_seen_subcommand_from draw' -s q -l quiet -d '[env: X] don\\'t say \\\\n'`,
+    `complete -c tool -n '__fish_seen_subcommand_from draw' -l depth -x -d 'levels'`,
+    `complete -c tool -n __fish_use_subcommand -f -a shell -d 'Say it.'`,
+    `complete -c tool -n '__fish_seen_subcommand_from shell' -f -a 'bash zsh'`,
+  ])
+})
