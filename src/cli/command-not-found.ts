@@ -1,12 +1,17 @@
 /** Says which command was probably meant. */
 import type {Hook} from '@oclif/core'
-import {closest, distance} from 'fastest-levenshtein'
 import {ImgtoolError} from '../errors.ts'
 import {printableText} from '../text.ts'
+import {suggest} from './suggest.ts'
 
 const hook: Hook.CommandNotFound = async ({id, config}) => {
   // oclif takes all words for the name of the command, joined by colons.
   const [name = ''] = id.split(':')
+  if (name.startsWith('-')) {
+    throw new ImgtoolError('REFERENCE_INVALID', `Cannot find a command before "${printableText(name)}"`, {
+      hint: `Flags come after the command: imgtool COMMAND ... ${name}`,
+    })
+  }
   const commands = config.commands.filter((command) => !command.hidden && !command.id.includes(':'))
   const meant = suggest(
     name,
@@ -18,9 +23,3 @@ const hook: Hook.CommandNotFound = async ({id, config}) => {
 }
 
 export default hook
-
-/** The nearest name, when a slip of the fingers explains the difference. */
-function suggest(name: string, names: readonly string[]): string | undefined {
-  const nearest = closest(name, names)
-  return distance(name, nearest) <= Math.max(1, Math.floor(nearest.length / 2)) ? nearest : undefined
-}

@@ -3,7 +3,8 @@ import {readFileSync} from 'node:fs'
 import {join} from 'node:path'
 import process from 'node:process'
 import {Errors, flush, run, settings} from '@oclif/core'
-import {reportError, wantsDebug} from './report.ts'
+import {formatJSON} from '../view/json.ts'
+import {reportError, wantsDebug, wantsJSON} from './report.ts'
 
 /** Whether this file is TypeScript, as in a checkout, or was built. */
 const fromSource = import.meta.filename.endsWith('.ts')
@@ -16,13 +17,14 @@ const fromSource = import.meta.filename.endsWith('.ts')
  */
 export async function main(root: string, words: readonly string[]): Promise<void> {
   try {
-    await run(expandHelp(words), loadOptions(root))
+    await run(expandWord(words), loadOptions(root))
     await flush()
   } catch (error) {
     // Commands report their own errors and leave only an exit code to do.
     if (error instanceof Errors.ExitError) process.exit(error.oclif.exit ?? 1)
     const report = reportError(error, {debug: wantsDebug(words)})
-    process.stderr.write(report.text)
+    if (wantsJSON(words)) process.stdout.write(`${formatJSON(report.json)}\n`)
+    else process.stderr.write(report.text)
     process.exit(report.exitCode)
   }
 }
@@ -38,9 +40,11 @@ export function loadOptions(root: string): {root: string; ignoreManifest?: boole
   return {root, ignoreManifest: true, pjson: pjson as never}
 }
 
-/** `imgtool help tree` is what users of docker and git type first. */
-function expandHelp(words: readonly string[]): string[] {
-  return words[0] === 'help' ? [...words.slice(1), '--help'] : [...words]
+/** `imgtool help tree` and `imgtool version` are what users of docker and git type first. */
+function expandWord([first, ...rest]: readonly string[]): string[] {
+  if (first === undefined) return []
+  if (first === 'help') return [...rest, '--help']
+  return [/^(?:-v|-V|version)$/.test(first) ? '--version' : first, ...rest]
 }
 
 function sourceHooks(hooks: Record<string, string>): Record<string, string> {

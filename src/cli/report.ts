@@ -4,11 +4,11 @@
  * oclif's own rendering wraps lines and prints stacks, which suits neither people nor scripts.
  */
 import process from 'node:process'
-import {stripVTControlCharacters} from 'node:util'
-import {type ErrorCode, type ErrorDetails, ImgtoolError, isImgtoolError} from '../errors.ts'
+import {type ErrorCode, type ErrorDetails, type ImgtoolError, isImgtoolError} from '../errors.ts'
 import {printable, printableText} from '../text.ts'
+import {explainUsage} from './usage-error.ts'
 
-/** 0 is success; 3 is a check that says no, which is an answer and not an error. */
+/** 0 is success; 3 is kept for a check that says no, which is an answer and not an error. */
 export const exitCodes = {failed: 1, usage: 2, interrupted: 130, terminated: 143} as const
 
 export interface Report {
@@ -27,7 +27,7 @@ export interface Report {
  */
 export function reportError(error: unknown, options: {command?: string; debug: boolean}): Report {
   const original = unwrap(error)
-  const known = isImgtoolError(original) ? original : fromUsage(original)
+  const known = isImgtoolError(original) ? original : explainUsage(original)
   const lines = known === undefined ? bugLines(original) : errorLines(known, options.command)
   if (options.debug) lines.push(stack(original))
   return {
@@ -42,6 +42,12 @@ export function wantsDebug(words: readonly string[]): boolean {
   return words.includes('--debug') || Boolean(process.env.DEBUG) || isOn(process.env.IMGTOOL_DEBUG)
 }
 
+/** Whether errors are to be documents; used where the command line could not be parsed. */
+export function wantsJSON(words: readonly string[]): boolean {
+  const end = words.indexOf('--')
+  return (end === -1 ? words : words.slice(0, end)).includes('--json') || isOn(process.env.IMGTOOL_JSON)
+}
+
 /** Whether a variable of the environment switches something on; as oclif reads those of flags. */
 export function isOn(value: string | undefined): boolean {
   return /^(?:1|true|yes|y)$/i.test(value ?? '')
@@ -52,21 +58,6 @@ function unwrap(error: unknown): unknown {
   let first = error
   while (first instanceof SuppressedError) first = first.suppressed
   return first
-}
-
-/** oclif's errors about the command line, as ours, in one line. */
-function fromUsage(error: unknown): ImgtoolError | undefined {
-  if (!(error instanceof Error && 'oclif' in error)) return undefined
-  const message =
-    'args' in error && Array.isArray(error.args) ? argumentMessage(error.args, error.message) : error.message
-  const line = stripVTControlCharacters(message).replace('See more help with --help', '').replace(/\s+/g, ' ').trim()
-  return new ImgtoolError('REFERENCE_INVALID', line, {cause: error})
-}
-
-/** oclif lists missing arguments as a table below its message. */
-function argumentMessage(args: readonly {name?: string}[], message: string): string {
-  if (!message.startsWith('Missing')) return message
-  return `Missing argument: ${args.map(({name}) => name?.toUpperCase()).join(', ')}`
 }
 
 function errorLines(error: ImgtoolError, command: string | undefined): string[] {

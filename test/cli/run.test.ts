@@ -10,10 +10,12 @@ import {fixture} from '../helpers/fixtures.ts'
 
 const several = fixture('docker-20.10-several.tar')
 
-test('the executable prints its version', async (t) => {
-  const {status, stdout} = await spawnImgtool(['--version'])
-  t.is(status, 0)
-  t.regex(stdout.toString(), /^imgtool\/\d+\.\d+\.\d+ /)
+test('the executable prints its version, however it is asked', async (t) => {
+  for (const word of ['--version', '-v', '-V', 'version']) {
+    const {status, stdout} = await spawnImgtool([word])
+    t.is(status, 0)
+    t.regex(stdout.toString(), /^imgtool\/\d+\.\d+\.\d+ /)
+  }
 })
 
 test('help lists the commands, and help of a command is there in two spellings', async (t) => {
@@ -75,6 +77,46 @@ test('with --json a failure is a document on standard output, with the same code
   const misused = await spawnImgtool(['tree', '--json'])
   t.is(misused.status, 2)
   t.is(JSON.parse(misused.stdout.toString()).error.code, 'REFERENCE_INVALID')
+})
+
+test('with --json every failure is a document, also where no command was found', async (t) => {
+  for (const words of [
+    ['nope', '--json'],
+    ['--json', 'list', several],
+    ['list', several, '--nope', '--json'],
+  ]) {
+    const {status, stdout, stderr} = await spawnImgtool(words)
+    t.is(status, 2)
+    t.is(stderr, '')
+    t.is(JSON.parse(stdout.toString()).error.code, 'REFERENCE_INVALID')
+  }
+  t.is((await spawnImgtool(['nope', '--', '--json'])).stdout.length, 0)
+})
+
+const wordings: Record<string, string> = {
+  'tree x --platfrom linux/arm64': 'Unknown flag: --platfrom\nHint: Did you mean: --platform',
+  'list x -Z --xyz': 'Unknown flags: -Z, --xyz',
+  'inspect x --raw --config': 'Cannot use --config with --raw',
+  'ls x --layer abc': 'Cannot read --layer "abc": expected a whole number',
+  'ls x --depth -2': 'Cannot read --depth "-2": expected a whole number, at least 0',
+  'ls x --layer': 'Cannot read --layer: expected a value',
+  'completion tcsh': 'Cannot read "tcsh": expected one of bash, zsh, fish',
+}
+
+for (const [line, message] of Object.entries(wordings)) {
+  test(`says in its own words what is wrong with "${line}"`, async (t) => {
+    const words = line.split(' ')
+    t.is((await spawnImgtool(words)).stderr, `Error: ${message}\nSee: imgtool ${words[0]} --help\n`)
+  })
+}
+
+test('a flag before the command is told its place', async (t) => {
+  const {status, stderr} = await spawnImgtool(['--quiet', 'list', several])
+  t.is(status, 2)
+  t.is(
+    stderr,
+    'Error: Cannot find a command before "--quiet"\nHint: Flags come after the command: imgtool COMMAND ... --quiet\n',
+  )
 })
 
 test('stacks are shown with --debug only', async (t) => {
