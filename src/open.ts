@@ -72,7 +72,9 @@ export function selectImages(source: Source, options: {readonly platform?: Platf
   if (named.length === 0) throw notFound(source, describeWish(reference))
   const {platform} = options
   const matching = platform === undefined ? named : named.filter((image) => matches(image.platform, platform))
-  if (matching.length === 0) throw notFound(source, `${describeWish(reference)} for ${formatPlatform(platform!)}`)
+  if (matching.length === 0) {
+    throw notFound(source, `${describeWish(reference)} for ${formatPlatform(platform!)}`, true)
+  }
   return matching
 }
 
@@ -158,11 +160,12 @@ function describeWish(reference: Reference): string {
   return reference.name === undefined ? 'an image' : `image "${printableText(reference.name)}"`
 }
 
-function notFound(source: Source, what: string): ImgtoolError {
+/** @param platforms says of every image that there is for which platform it is */
+function notFound(source: Source, what: string, platforms = false): ImgtoolError {
   const {archive} = source
   return new ImgtoolError('IMAGE_NOT_FOUND', `Cannot find ${what} in "${printableText(archive.label)}"`, {
     archive: archive.label,
-    hint: `It holds ${listChoices(source, source.set.images)}`,
+    hint: `It holds ${listChoices(source, source.set.images, platforms)}`,
   })
 }
 
@@ -181,17 +184,20 @@ function ambiguous(source: Source, choices: readonly Image[]): ImgtoolError {
 /** References that can be copied, on one line; many are cut. */
 const shownChoices = 12
 
-function listChoices(source: Source, images: readonly Image[]): string {
-  const references = images.map((image) => describeChoice(source, image))
-  const more = references.length - shownChoices
-  return references.slice(0, shownChoices).join(', ') + (more > 0 ? `, and ${more} more` : '')
+function listChoices(source: Source, images: readonly Image[], platforms = false): string {
+  const references = images.slice(0, shownChoices).map((image) => describeChoice(source, image, platforms))
+  const more = images.length - references.length
+  return references.join(', ') + (more > 0 ? `, and ${more} more` : '')
 }
 
 /** By name where the name selects this image alone and can be typed, else by index with what tells it from the others. */
-function describeChoice({reference: {transport, path}, set}: Source, image: Image): string {
+function describeChoice({reference: {transport, path}, set}: Source, image: Image, platforms: boolean): string {
   const name = image.names.find((candidate) => isTypable(candidate) && selectsOne(set.images, candidate))
-  if (name !== undefined) return printableText(formatReference({transport, path, name}))
-  const facts = [image.names[0], formatPlatform(image.platform)].filter(Boolean).join(', ')
+  const platform = formatPlatform(image.platform)
+  if (name !== undefined) {
+    return printableText(formatReference({transport, path, name}) + (platforms ? ` (${platform})` : ''))
+  }
+  const facts = [image.names[0], platform].filter(Boolean).join(', ')
   return printableText(`${formatReference({transport, path, index: image.index})} (${facts})`)
 }
 

@@ -3,6 +3,7 @@ import {join} from 'node:path'
 import process from 'node:process'
 import test, {type ExecutionContext} from 'ava'
 import {ImgtoolError} from '../src/errors.ts'
+import {findParents} from '../src/image/parents.ts'
 import {
   formatPlatform,
   openSource,
@@ -86,8 +87,25 @@ test('finds no image of another name, index or platform, and says which there ar
   }
   const source = await sourceOf(t, members)
   const platform = {os: 'linux', architecture: foreign}
-  const {message} = thrown(t, () => selectImages(source, {platform}), 'IMAGE_NOT_FOUND')
+  const {message, details} = thrown(t, () => selectImages(source, {platform}), 'IMAGE_NOT_FOUND')
   t.true(message.includes(`for linux/${foreign}`))
+  t.regex(details.hint ?? '', /^It holds \S+:app:1 \(linux\/\w+\), \S+:other:1 \(linux\/\w+\)$/)
+})
+
+test('takes the image whose last node in a tree has the id, and does not choose where several have', async (t) => {
+  const [base, app] = [layerOf('base'), layerOf('app')]
+  const members = dockerMembers([
+    {names: ['base:1'], layers: [base]},
+    {names: ['app:1'], layers: [base, app]},
+    {names: ['app:2'], layers: [base, app], config: {author: 'me'}},
+  ])
+  const source = await sourceOf(t, members)
+  const nodes = findParents([{label: '', set: source.set}])
+  const nodeOf = (tag: string) => nodes.find(({tags}) => tags.includes(tag))!.id
+  const select = (name: string) => selectImages({...source, reference: {...source.reference, name}})
+  for (const id of [nodeOf('base:1'), nodeOf('base:1').slice(7, 19)]) t.deepEqual(select(id)[0]?.names, ['base:1'])
+  t.is(select(nodeOf('app:1')).length, 2)
+  t.is(nodeOf('app:1'), nodeOf('app:2'))
 })
 
 test('does not choose among several images', async (t) => {

@@ -1,5 +1,6 @@
 /** Names of images: as documents write them, as docker shows them, as users type them. */
 import type {Image} from './model.ts'
+import {sequenceIDs, stepsOf} from './steps.ts'
 
 /** Annotation keys that name an image. @see OCI image-spec annotations.md; containerd core/images/annotations.go */
 const refNameKey = 'org.opencontainers.image.ref.name'
@@ -29,12 +30,29 @@ export function familiarName(name: string): string {
   return name.replace(/^(?:docker\.io|index\.docker\.io)\/(?:library\/(?=[^/]+$))?(?=[^/])/, '')
 }
 
-/** Whether what the user typed selects the image: a name, with or without its tag, an alias, or an id's first digits. */
+/**
+ * Whether what the user typed selects the image: a name, with or without its tag, an alias, or the first digits of an id
+ * that is printed for it: image ID, manifest digest, v1 id, chainID of its layers, or id of its last node in a tree.
+ */
 export function isNamed(image: Image, wanted: string): boolean {
   const spellings = [...image.names, ...image.aliases]
   const familiar = familiarName(wanted)
   if (spellings.some((name) => name === wanted || name === familiar || name === `${familiar}:latest`)) return true
   const hex = wanted.replace(/^sha256:/, '')
   if (!/^[0-9a-f]{12,64}$/.test(hex)) return false
-  return [image.imageID, image.manifestDigest, image.v1ID].some((id) => id?.replace(/^sha256:/, '').startsWith(hex))
+  const ids = [image.imageID, image.manifestDigest, image.v1ID, ...stackIDs(image)]
+  return ids.some((id) => id?.replace(/^sha256:/, '').startsWith(hex))
+}
+
+const stackIDsByImage = new WeakMap<Image, readonly string[]>()
+
+/** The ids of what an image's last step left. They are digests over all of its steps, and names may be asked for often. */
+function stackIDs(image: Image): readonly string[] {
+  const known = stackIDsByImage.get(image)
+  if (known !== undefined) return known
+  const steps = stepsOf(image)
+  const chainID = steps.findLast((step) => step.chainID !== undefined)?.chainID
+  const ids = [chainID, sequenceIDs(steps).at(-1)].filter((id) => id !== undefined)
+  stackIDsByImage.set(image, ids)
+  return ids
 }

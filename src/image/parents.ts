@@ -7,7 +7,7 @@
 import {type Digest, sha256} from '../digest.ts'
 import {ImgtoolError} from '../errors.ts'
 import type {HistoryEntry, Image, ImageSet, Layer, V1Node} from './model.ts'
-import {type Step, stepsOf} from './steps.ts'
+import {type Step, sequenceIDs, stepsOf} from './steps.ts'
 
 /** A layer, or a step of a build that made none. */
 export interface ForestNode {
@@ -136,12 +136,11 @@ function v1Draft(node: V1Node, archive: string): Draft {
 }
 
 function addImage(forest: Forest, image: Image, archive: string): void {
+  const steps = stepsOf(image)
   let last: Draft | undefined
-  let sequence = sha256('')
-  for (const step of stepsOf(image)) {
-    sequence = sha256(JSON.stringify([sequence, step.layer?.diffID ?? '', step.history ?? '']))
+  for (const [n, sequence] of sequenceIDs(steps).entries()) {
     const known = forest.nodes.get(forest.stepIDs.get(sequence) ?? '')
-    last = known ?? addStep(forest, step, {sequence, archive, parent: last?.id})
+    last = known ?? addStep(forest, steps[n]!, {sequence, archive, parent: last?.id})
   }
   last ??= addStep(forest, {}, {sequence: endOf(image), archive, parent: undefined})
   for (const name of image.names) last.tags.add(name)

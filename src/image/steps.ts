@@ -1,5 +1,5 @@
 /** The steps that made an image: its history, with the layers that its steps left. */
-import type {Digest} from '../digest.ts'
+import {type Digest, sha256} from '../digest.ts'
 import {chainIDs} from './chain.ts'
 import type {HistoryEntry, Image, Layer} from './model.ts'
 
@@ -27,4 +27,17 @@ export function stepsOf(image: Image): Step[] {
   if (image.history.filter((entry) => !entry.emptyLayer).length !== layers.length) return layers
   const remaining = layers.values()
   return image.history.map((history) => (history.emptyLayer ? {history} : {history, ...remaining.next().value}))
+}
+
+/**
+ * Ids of ways to build: two images have the same one as far as both begin with equal steps and layers.
+ *
+ * @returns one a step: a digest over all steps up to and with it
+ */
+export function sequenceIDs(steps: readonly Step[]): Digest[] {
+  let sequence = sha256('')
+  return steps.map(({history, layer}) => {
+    sequence = sha256(JSON.stringify([sequence, layer?.diffID ?? '', history ?? '']))
+    return sequence
+  })
 }

@@ -1,6 +1,8 @@
 import test from 'ava'
+import {chainIDs} from '../../src/image/chain.ts'
 import {familiarName, isNamed, namesOf} from '../../src/image/names.ts'
-import {imageOf} from '../helpers/images.ts'
+import {findParents} from '../../src/image/parents.ts'
+import {diffID, imageOf, setOf} from '../helpers/images.ts'
 
 const id = `sha256:${'0123456789ab'.repeat(5)}cdef` as const
 
@@ -47,6 +49,18 @@ test('finds an image by twelve or more digits of any of its ids', (t) => {
   }
   for (const wanted of [id.slice(7, 18), 'f'.repeat(65), 'd'.repeat(12), `sha512:${id.slice(7)}`, 'F'.repeat(12)]) {
     t.false(isNamed(image, wanted), wanted)
+  }
+})
+
+test('finds an image by the id of its last node in a tree, whether that made a layer or not', (t) => {
+  const layers = imageOf([{layer: 'base'}, {layer: 'app'}])
+  const environment = imageOf([{layer: 'base'}, {layer: 'app'}, {does: 'ENV A=1'}])
+  const [below, top] = chainIDs([diffID('base'), diffID('app')])
+  for (const image of [layers, environment]) {
+    t.true(isNamed(image, top!))
+    t.false(isNamed(image, below!))
+    const last = findParents([{label: '', set: setOf([image])}]).at(-1)
+    t.true(isNamed(image, last!.id.slice(7, 19)))
   }
 })
 

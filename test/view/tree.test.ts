@@ -65,6 +65,17 @@ test('since docker 1.10 lines say what the step did', (t) => {
   ])
 })
 
+test('since docker 1.10 a name has its image beside it', (t) => {
+  const image = `sha256:${'1'.repeat(64)}` as const
+  const other = `sha256:${'2'.repeat(64)}` as const
+  const nodes = [node('a', undefined, {images: [other]}), node('b', 'a', {tags: ['a:1'], images: [image, other]})]
+  t.deepEqual(drawTree(nodes), [
+    '└─aaaaaaaaaaaa Virtual Size: 0 B',
+    '  └─bbbbbbbbbbbb Virtual Size: 0 B Image: 111111111111, 222222222222 Tags: a:1',
+  ])
+  t.true(drawTree(nodes, {full: true})[1]?.endsWith(` Image: ${image}, ${other} Tags: a:1`))
+})
+
 test('steps are cut to the width of a terminal, and never with whole ids', (t) => {
   const nodes = [node('a', undefined, {createdBy: 'RUN something that is long'})]
   const [cut] = drawTree(nodes, {columns: 50})
