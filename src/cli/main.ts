@@ -29,15 +29,18 @@ export async function main(root: string, words: readonly string[]): Promise<void
   }
 }
 
-/** What oclif needs to run commands of `root`: in a checkout the commands' source, and never a manifest left by a build. */
-export function loadOptions(root: string): {root: string; ignoreManifest?: boolean; pjson?: never} {
+/**
+ * What oclif needs to run commands of `root`: in a checkout the commands' source, and never a manifest left by a build; no
+ * plugins of the user, so that nothing is read in a home directory, which may not even be theirs.
+ */
+export function loadOptions(root: string): {root: string; userPlugins: false; ignoreManifest?: boolean; pjson?: never} {
   // oclif would look for ts-node; Node strips types by itself.
   settings.enableAutoTranspile = false
-  if (!fromSource) return {root}
+  if (!fromSource) return {root, userPlugins: false}
   const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   const {oclif} = manifest
   const pjson = {...manifest, oclif: {...oclif, commands: sourcePath(oclif.commands), hooks: sourceHooks(oclif.hooks)}}
-  return {root, ignoreManifest: true, pjson: pjson as never}
+  return {root, userPlugins: false, ignoreManifest: true, pjson: pjson as never}
 }
 
 /** `imgtool help tree` and `imgtool version` are what users of docker and git type first. */

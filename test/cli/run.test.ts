@@ -1,6 +1,6 @@
 import {spawn} from 'node:child_process'
 import {once} from 'node:events'
-import {mkdtemp, rm, writeFile} from 'node:fs/promises'
+import {mkdir, mkdtemp, rm, writeFile} from 'node:fs/promises'
 import {tmpdir} from 'node:os'
 import path from 'node:path'
 import process from 'node:process'
@@ -30,6 +30,16 @@ test('help lists the commands, and help of a command is there in two spellings',
 
 test('a success is 0 and says nothing on standard error', async (t) => {
   const {status, stderr} = await spawnImgtool(['tree', several])
+  t.is(status, 0)
+  t.is(stderr, '')
+})
+
+test('what is in the home directory of somebody else is no matter', async (t) => {
+  const home = await mkdtemp(path.join(tmpdir(), 'imgtool-test-'))
+  t.teardown(() => rm(home, {recursive: true}))
+  await mkdir(path.join(home, 'imgtool'))
+  await writeFile(path.join(home, 'imgtool/package.json'), 'no JSON')
+  const {status, stderr} = await spawnImgtool(['tree', several], {env: {XDG_DATA_HOME: home}})
   t.is(status, 0)
   t.is(stderr, '')
 })
