@@ -9,6 +9,7 @@ import {openSource, parsePlatform, type Source} from '../open.ts'
 import {parseReference, type Reference} from '../reference.ts'
 import {printableText} from '../text.ts'
 import {formatJSON} from '../view/json.ts'
+import {hintAtDaemon} from './daemon-hint.ts'
 import {parseLimits} from './limit-flag.ts'
 import {isOn, reportError, wantsDebug} from './report.ts'
 import {Warnings} from './warnings.ts'
@@ -123,10 +124,18 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
   /** Opens what a reference names, with its oddities as warnings. The caller closes it. */
   protected async open(text: string): Promise<Source> {
     this.#archive = undefined
-    const source = await openSource(this.reference(text), {limits: this.limits})
+    const source = await this.#openSource(text)
     this.#archive = source.archive.label
     for (const warning of source.set.warnings) this.warn(warning)
     return source
+  }
+
+  async #openSource(text: string): Promise<Source> {
+    try {
+      return await openSource(this.reference(text), {limits: this.limits})
+    } catch (error) {
+      throw hintAtDaemon(error, text, [this.id ?? '', ...this.argv])
+    }
   }
 
   /**

@@ -51,6 +51,26 @@ test('a failure is 1 and one line', async (t) => {
   t.regex(stderr, /^Error: Cannot .*\/nowhere\/app\.tar.*\n$/)
 })
 
+const saved: Record<string, string> = {
+  'inspect busybox': 'docker save busybox | imgtool inspect -',
+  'tree library/busybox:1.36 --no-trunc': 'docker save library/busybox:1.36 | imgtool tree - --no-trunc',
+  'unpack app /no/where': 'docker save app | imgtool unpack - /no/where',
+}
+
+for (const [line, command] of Object.entries(saved)) {
+  test(`"${line}" is told how docker saves an image`, async (t) => {
+    const {status, stderr} = await spawnImgtool(line.split(' '))
+    t.is(status, 1)
+    t.regex(stderr, /^Error: Cannot open ".*": no such file or directory\nHint: /)
+    t.true(stderr.endsWith(` ${command}\n`))
+  })
+}
+
+test('what looks like a file is not taken for the name of an image', async (t) => {
+  for (const path of ['./busybox', '/busybox', 'app.tar', 'dir/app.tar.gz:app', 'App', 'oci:layout'])
+    t.notRegex((await spawnImgtool(['inspect', path])).stderr, /Hint/)
+})
+
 const misuses: Record<string, string[]> = {
   'no argument': ['tree'],
   'an unknown flag': ['tree', several, '--nope'],
