@@ -1,6 +1,7 @@
 import {BaseCommand} from '../src/cli/base-command.ts'
 import {measure} from '../src/cli/measure.ts'
 import {fullFlag, idsOnlyFlag, imageArgument} from '../src/cli/shared-options.ts'
+import {columns} from '../src/cli/terminal.ts'
 import {selectImage} from '../src/open.ts'
 import {formatHistory, formatHistoryIDs, type HistoryStep, historyOf} from '../src/view/history.ts'
 
@@ -25,7 +26,9 @@ export default class History extends BaseCommand<typeof History> {
     const sizes = await measure(image.layers, {exact: true, limits: this.limits})
     const history = historyOf(image, sizes)
     const full = this.flags['no-trunc']
-    this.logLines(this.flags.quiet ? formatHistoryIDs(history, {full}) : formatHistory(history, {full}))
+    this.logLines(
+      this.flags.quiet ? formatHistoryIDs(history, {full}) : formatHistory(history, {full, columns: columns()}),
+    )
     return {history}
   }
 }

@@ -1,7 +1,7 @@
 /** What the terminal can show. */
 import process from 'node:process'
 
-/** Characters of a line of standard output; undefined when it is no terminal, where nothing is ever cut. */
+/** Characters of a line of standard output; undefined when it is no terminal. */
 export function columns(): number | undefined {
   return process.stdout.isTTY ? process.stdout.columns : undefined
 }

@@ -50,20 +50,36 @@ export function historyOf(
   })
 }
 
-// As docker cuts it.
-const stepColumns = 45
+export interface HistoryOptions {
+  /** Whole ids and whole steps. */
+  readonly full?: boolean
+  /** Cuts steps so that lines fit, characters. @default 45 characters a step, as docker cuts them */
+  readonly columns?: number | undefined
+}
 
-/**
- * A table, newest step first, as docker orders it.
- *
- * @param options.full whole ids and whole steps
- */
-export function formatHistory(steps: readonly HistoryStep[], options: {readonly full?: boolean} = {}): string[] {
-  const {full = false} = options
+const stepTitle = 'CREATED BY'
+const stepWidth = 45
+/** However narrow the terminal is: less says nothing. */
+const leastStepWidth = 20
+
+/** A table, newest step first, as docker orders it. */
+export function formatHistory(steps: readonly HistoryStep[], options: HistoryOptions = {}): string[] {
+  const {full = false, columns} = options
+  if (full) return formatSteps(steps, {full})
+  if (columns === undefined) return formatSteps(steps, {full, width: stepWidth})
+  const narrowest = Math.max(...formatSteps(steps, {full, width: 0}).map((line) => line.length))
+  return formatSteps(steps, {full, width: Math.max(columns - narrowest + stepTitle.length, leastStepWidth)})
+}
+
+/** @param options.width characters of a step, all of them by default */
+function formatSteps(
+  steps: readonly HistoryStep[],
+  {full, width}: {readonly full: boolean; readonly width?: number},
+): string[] {
   const columns = [
     {title: 'LAYER'},
     {title: 'CREATED'},
-    {title: 'CREATED BY'},
+    {title: stepTitle},
     {title: 'SIZE', align: 'right'},
     {title: 'COMMENT'},
   ] as const
@@ -72,7 +88,7 @@ export function formatHistory(steps: readonly HistoryStep[], options: {readonly 
     .map((step) => [
       step.empty ? '(empty)' : formatID(step.diffID ?? step.v1ID ?? '', full),
       formatDate(step.created),
-      cut(formatStep(step.createdBy), full ? undefined : stepColumns),
+      cut(formatStep(step.createdBy, full), width),
       formatSize(step.size, step.sizeExact),
       printableText(step.comment ?? ''),
     ])

@@ -7,8 +7,13 @@ export function formatID(id: string, full = false): string {
   return printableText(full ? id : shortID(id))
 }
 
-/** What a step did, on one line; without the shell that docker put in front of steps that only changed the config. */
-export function formatStep(createdBy = ''): string {
+/**
+ * What a step did, on one line; without the shell that docker put in front of steps that only changed the config.
+ *
+ * @param full leaves the step as it is stored
+ */
+export function formatStep(createdBy = '', full = false): string {
+  if (full) return printableText(createdBy)
   return printableText(
     createdBy
       .replace(/^\/bin\/sh -c #\(nop\)\s+/, '')

@@ -10,7 +10,7 @@ import {cut, formatID, formatStep} from './text.ts'
 export interface TreeOptions {
   /** Whole ids and whole steps. */
   readonly full?: boolean
-  /** Cuts steps so that lines fit, characters. @default no cut */
+  /** Cuts steps so that lines fit, characters. @default 80 characters a step, and lines of any length */
   readonly columns?: number | undefined
   /** Box-drawing characters; else ASCII. @default true */
   readonly unicode?: boolean
@@ -26,6 +26,9 @@ interface Strokes {
 const boxes: Strokes = {child: '├─', lastChild: '└─', beside: '│ ', ellipsis: '…'}
 const ascii: Strokes = {child: '+-', lastChild: '+-', beside: '| ', ellipsis: '...'}
 const nothingBeside = '  '
+
+/** Characters of a step where there is no terminal that would say how many fit. */
+const stepWidth = 80
 
 /**
  * Draws a forest, a line a node.
@@ -64,10 +67,11 @@ function describe(node: SizedNode, {full}: TreeOptions): string {
 
 /** Before docker 1.10 ids identify steps, and the line stays as docker drew it. */
 function withStep(line: string, node: SizedNode, {columns, full}: TreeOptions, ellipsis: string): string {
-  const step = formatStep(node.createdBy)
+  const step = formatStep(node.createdBy, full)
   if (step === '' || node.id === node.v1ID) return line
   const whole = `${line} Step: ${step}`
-  if (full || columns === undefined) return whole
+  if (full) return whole
+  if (columns === undefined) return `${line} Step: ${cut(step, stepWidth, ellipsis)}`
   const shortest = line.length + ' Step: '.length + ellipsis.length
   return columns < shortest ? line : cut(whole, columns, ellipsis)
 }

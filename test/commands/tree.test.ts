@@ -96,6 +96,15 @@ test.serial('tree draws lines, writes a graph, prints ids', async (t) => {
   )
 })
 
+test.serial('tree cuts steps to 80 characters in a pipe, unless whole ones are asked for', async (t) => {
+  const longestStep = async (...words: string[]) => {
+    const {stdout} = await imgtool('tree', fixture('docker-20.10-one.tar'), ...words)
+    return Math.max(...stdout.split('\n').map((line) => line.split(' Step: ')[1]?.length ?? 0))
+  }
+  t.is(await longestStep(), 80)
+  t.true((await longestStep('--no-trunc')) > 200)
+})
+
 test.serial('tree --exact-sizes reads what estimates do not', async (t) => {
   const sizes = (nodes: SizedNode[]) => nodes.map(({virtualSize, sizeExact}) => [virtualSize, sizeExact])
   const zstd = await nodesOf(fixture('skopeo-oci-zstd.tar'), '--exact-sizes')

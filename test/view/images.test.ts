@@ -55,6 +55,23 @@ test('long steps are cut as docker cuts them, unless whole ones are asked for', 
   t.true(formatHistory(steps, {full: true})[1]?.includes('x'.repeat(80)))
 })
 
+test('steps fill a terminal, and keep some characters where it is narrow', (t) => {
+  const steps = historyOf(imageOf([{layer: 'base', does: 'x'.repeat(80)}]), [])
+  for (const columns of [70, 100]) {
+    const [head, row] = formatHistory(steps, {columns})
+    t.is(head?.length, columns)
+    t.true(row?.includes('x… '))
+  }
+  t.true(formatHistory(steps, {columns: 10})[1]?.includes(` ${'x'.repeat(19)}… `))
+  t.true(formatHistory(steps, {columns: 200})[1]?.includes(` ${'x'.repeat(80)} `))
+})
+
+test('a whole step is as it is stored', (t) => {
+  const steps = historyOf(imageOf([{does: '/bin/sh -c #(nop)  CMD\t["sh"]'}]), [])
+  t.true(formatHistory(steps)[1]?.includes(' CMD ["sh"] '))
+  t.true(formatHistory(steps, {full: true})[1]?.includes(' /bin/sh -c #(nop)  CMD\\t["sh"] '))
+})
+
 test('a list has a row for each name', (t) => {
   const listed = listedImage(origin, image, {size: 1020, exact: false})
   const id = short(image.imageID!)

@@ -87,6 +87,11 @@ test('steps are cut to the width of a terminal, and never with whole ids', (t) =
   ])
 })
 
+test('whole steps are as they are stored', (t) => {
+  const nodes = [node('a', undefined, {createdBy: '/bin/sh -c #(nop)  CMD ["sh"]'})]
+  t.true(drawTree(nodes, {full: true})[0]?.endsWith(' Step: /bin/sh -c #(nop)  CMD ["sh"]'))
+})
+
 test('without UTF-8 the lines are ASCII', (t) => {
   const nodes = [node('a'), node('b', 'a'), node('c', 'b'), node('d', 'a', {createdBy: 'x'.repeat(50)})]
   t.deepEqual(drawTree(nodes, {unicode: false, columns: 50}), [
