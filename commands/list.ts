@@ -1,5 +1,5 @@
 import {BaseCommand} from '../src/cli/base-command.ts'
-import {measureImages} from '../src/cli/measure.ts'
+import {explainEstimates, measureImages} from '../src/cli/measure.ts'
 import {archivesArgument, exactSizesFlag, fullFlag, idsOnlyFlag, imageIDsFlag} from '../src/cli/shared-options.ts'
 import {resolveV1} from '../src/ids.ts'
 import type {Image} from '../src/image/model.ts'
@@ -34,7 +34,9 @@ export default class List extends BaseCommand<typeof List> {
 
   private async listImages(source: Source): Promise<ListedImage[]> {
     const images = selectImages(source, this.platform)
-    const sizes = await measureImages(images, {exact: this.flags['exact-sizes'], limits: this.limits})
+    const options = {exact: this.flags['exact-sizes'], limits: this.limits}
+    const sizes = await measureImages(images, options)
+    this.noteAtEnd(explainEstimates(sizes, options))
     const imageIDs = await this.resolveImageIDs(source, images)
     return images.map((image, n) => ({...listedImage(source, image, sizes[n]!), ...imageIDs.get(image.v1ID ?? '')}))
   }

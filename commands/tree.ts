@@ -1,6 +1,6 @@
 import {Flags} from '@oclif/core'
 import {BaseCommand} from '../src/cli/base-command.ts'
-import {measure} from '../src/cli/measure.ts'
+import {explainEstimates, measure} from '../src/cli/measure.ts'
 import {archivesArgument, exactSizesFlag, fullFlag, idsOnlyFlag} from '../src/cli/shared-options.ts'
 import {columns, isUTF8} from '../src/cli/terminal.ts'
 import {type Ancestry, addSizes, findParents, type SizedNode} from '../src/image/parents.ts'
@@ -46,6 +46,10 @@ Sizes are estimates (~) where only reading a compressed layer would tell.`
     }
     const nodes = findParents(archives)
     const layers = nodes.map(({layer}) => layer).filter((layer) => layer !== undefined)
-    return addSizes(nodes, await measure(layers, {exact: this.flags['exact-sizes'], limits: this.limits}))
+    const options = {exact: this.flags['exact-sizes'], limits: this.limits}
+    const measures = await measure(layers, options)
+    // A graph has no sizes.
+    if (!this.flags.dot) this.noteAtEnd(explainEstimates(measures, options))
+    return addSizes(nodes, measures)
   }
 }

@@ -55,6 +55,7 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
   /** The platform that was asked for, as an option of the functions that select images. */
   protected platform: {readonly platform?: Platform} = {}
   readonly #warnings = new Warnings()
+  #note: string | undefined
   /** The archive at work, which errors from the depth of a layer do not know. */
   #archive: string | undefined
   #signal: AbortSignal | undefined
@@ -98,11 +99,18 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
   }
 
   override async finally(error: Error | undefined): Promise<void> {
-    if (error === undefined && !this.jsonEnabled()) this.printWarnings()
+    if (error !== undefined || this.jsonEnabled()) return
+    this.printWarnings()
+    if (this.#note !== undefined && !this.flags.quiet) process.stderr.write(`${this.#note}\n`)
   }
 
   override toSuccessJson(result: unknown): unknown {
     return {...(result as object), warnings: this.#warnings.list()}
+  }
+
+  /** Keeps a line that explains the text of the output, for the end of the run; the first one counts. */
+  protected noteAtEnd(line: string | undefined): void {
+    this.#note ??= line
   }
 
   /** Prints what {@link warn} kept; called at the end of a run unless the document of `--json` has it. */

@@ -56,6 +56,12 @@ export async function measureImages(images: readonly Image[], options: MeasureOp
   })
 }
 
+/** What `~` means, where there is one that reading more would take away. */
+export function explainEstimates(measures: readonly Measure[], {exact}: {readonly exact: boolean}): string | undefined {
+  if (exact || measures.every((measured) => measured.exact)) return undefined
+  return 'Sizes with ~ are estimates from stored bytes; --exact-sizes reads the layers'
+}
+
 /**
  * What the stored bytes of layers are compressed with; their media types are not believed.
  *

@@ -3,6 +3,7 @@ import {formatPlatform} from '../../src/open.ts'
 import type {ListedImage} from '../../src/view/list.ts'
 import {imgtool} from '../helpers/cli.ts'
 import {expected, fixture} from '../helpers/fixtures.ts'
+import {dockerMembers, tarOf, writeScratch} from '../helpers/image.ts'
 
 for (const [name, archive] of Object.entries(expected)) {
   test.serial(`list knows every image of ${name}`, async (t) => {
@@ -70,3 +71,15 @@ test.serial('list names archives where there are several', async (t) => {
 function shownPlatform(platform = 'linux/amd64'): string {
   return platform.replace('x86_64', 'amd64')
 }
+
+test.serial('estimates are explained after text, and nowhere else', async (t) => {
+  const files = Array.from({length: 3000}, (_, n) => ({name: `f${n}`, body: ''}))
+  const name = writeScratch(t, tarOf(dockerMembers([{names: ['app:1'], layers: [tarOf(files)]}])))
+  const told = 'Sizes with ~ are estimates from stored bytes; --exact-sizes reads the layers\n'
+  for (const command of ['list', 'tree']) {
+    t.is((await imgtool(command, name)).stderr, told)
+    for (const flag of ['--exact-sizes', '--quiet', '--json']) t.is((await imgtool(command, name, flag)).stderr, '')
+    t.is((await imgtool(command, fixture('docker-20.10-one.tar'))).stderr, '')
+  }
+  t.is((await imgtool('tree', name, '--dot')).stderr, '')
+})
