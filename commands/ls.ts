@@ -21,15 +21,16 @@ With --json each file is a document on a line of its own.`
     depth: Flags.integer({
       char: 'L',
       description: 'levels below the path; all of them by default',
-      env: 'IMGTOOL_DEPTH',
       helpValue: 'N',
       min: 0,
     }),
     layer: Flags.integer({
       description: "one layer's own entries, in their order; 0 is the lowest, -1 the topmost",
-      env: 'IMGTOOL_LAYER',
       helpValue: 'N',
     }),
+    // What fingers add to ls; both are so here.
+    long: Flags.boolean({char: 'l', hidden: true}),
+    recursive: Flags.boolean({char: 'R', hidden: true}),
     quiet: Flags.boolean({char: 'q', description: 'print paths only, and no warnings', env: 'IMGTOOL_QUIET'}),
   }
   static override readonly examples = [

@@ -6,6 +6,7 @@ import {selectImage} from '../src/open.ts'
 import {printableText} from '../src/text.ts'
 import {type UnpackResult, unpackImage} from '../src/unpack.ts'
 import {formatSize} from '../src/view/size.ts'
+import {formatCount} from '../src/view/text.ts'
 
 export default class Unpack extends BaseCommand<typeof Unpack> {
   static override readonly summary = 'Unpack an image onto a directory.'
@@ -20,9 +21,8 @@ As root the result is exact: owners, modes, times, links, devices, capabilities,
     'dry-run': Flags.boolean({
       char: 'n',
       description: 'read and verify everything, write nothing',
-      env: 'IMGTOOL_DRY_RUN',
     }),
-    force: Flags.boolean({char: 'f', description: 'unpack over a directory that is not empty', env: 'IMGTOOL_FORCE'}),
+    force: Flags.boolean({char: 'f', description: 'unpack over a directory that is not empty'}),
     progress: Flags.boolean({
       allowNo: true,
       default: true,
@@ -71,6 +71,11 @@ As root the result is exact: owners, modes, times, links, devices, capabilities,
 
 function summary({layers, entries, bytes, whiteouts}: UnpackResult, directory: string, dryRun: boolean): string {
   const verb = dryRun ? 'Would unpack' : 'Unpacked'
-  const counts = `${layers} layers, ${entries} entries, ${formatSize(bytes)}, ${whiteouts} whiteouts`
-  return `${verb} ${counts} to ${printableText(directory)}`
+  const counts = [
+    formatCount(layers, 'layer'),
+    formatCount(entries, 'entry', 'entries'),
+    formatSize(bytes),
+    formatCount(whiteouts, 'whiteout'),
+  ]
+  return `${verb} ${counts.join(', ')} to ${printableText(directory)}`
 }

@@ -8,7 +8,7 @@ import {parseExact} from './json.ts'
 import {formatPlatformText, type ImageOrigin, type ListedImage, listedImage} from './list.ts'
 import {formatSize} from './size.ts'
 import {formatTable} from './table.ts'
-import {formatDate, formatID} from './text.ts'
+import {formatCount, formatDate, formatID} from './text.ts'
 
 /** A layer, as `--json` prints it. */
 export interface InspectedLayer {
@@ -96,7 +96,7 @@ export function formatImage(image: InspectedImage, options: {readonly full?: boo
   const facts = [...formatFacts(image), ...formatRuntime(image.config)]
   const width = Math.max(...facts.map(([name]) => name.length)) + 2
   return [
-    ...facts.map(([name, value]) => `${`${name}:`.padEnd(width)}${value}`),
+    ...facts.map(([name, value]) => (name && `${name}:`).padEnd(width) + value),
     '',
     ...formatLayers(image.layers, options.full),
   ]
@@ -116,7 +116,7 @@ function formatFacts(image: InspectedImage): Fact[] {
     ['Platform', formatPlatformText(image.platform)],
     ['Created', formatDate(image.created)],
     ['Author', author],
-    ['Size', `${formatSize(image.size, image.sizeExact)} in ${image.layers.length} layers`],
+    ['Size', `${formatSize(image.size, image.sizeExact)} in ${formatCount(image.layers.length, 'layer')}`],
     ['Broken', broken],
   ]
   return lines
@@ -142,8 +142,15 @@ function formatRuntime(config: unknown): Fact[] {
   return runtimeKeys.flatMap((key) => {
     const value = memberOf(runtime, key)
     const isEmpty = value === undefined || value === null || value === '' || sizeOf(value) === 0
-    return isEmpty ? [] : [[key, printableText(typeof value === 'string' ? value : JSON.stringify(value))] as const]
+    if (isEmpty) return []
+    // Variables are many, and what holds them in one line is hard to read.
+    const values = key === 'Env' && Array.isArray(value) ? value : [value]
+    return values.map((each, n): Fact => [n === 0 ? key : '', formatValue(each)])
   })
+}
+
+function formatValue(value: unknown): string {
+  return printableText(typeof value === 'string' ? value : JSON.stringify(value))
 }
 
 /** An own member, whatever the document is: names such as `constructor` are only found when the document has them. */

@@ -29,6 +29,11 @@ export function formatDate(date: string | undefined): string {
   return Number.isNaN(time) ? printableText(date) : `${new Date(time).toISOString().slice(0, -5)}Z`
 }
 
+/** `1 layer`, `2 layers`. */
+export function formatCount(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`
+}
+
 /**
  * Cuts a line to a width.
  *

@@ -163,6 +163,16 @@ test('flags have defaults in the environment', async (t) => {
   t.regex(limited.stderr, /limit "layers"/i)
 })
 
+test('what changes a run is not taken from the environment', async (t) => {
+  for (const [command, names] of [
+    ['unpack', ['FORCE', 'DRY_RUN']],
+    ['ls', ['DEPTH', 'LAYER']],
+  ] as const) {
+    const {stdout} = await spawnImgtool([command, '--help'])
+    for (const name of names) t.false(stdout.toString().includes(`IMGTOOL_${name}`))
+  }
+})
+
 test('output that nobody reads to the end is no error', async (t) => {
   const {stdout, stderr} = await spawnShell('$IMGTOOL ls "$ARCHIVE" | head -1; $IMGTOOL tree "$ARCHIVE" | true', {
     env: {ARCHIVE: fixture('docker-20.10-one.tar')},

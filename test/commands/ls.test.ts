@@ -23,6 +23,12 @@ test.serial('ls begins where it is told and goes as deep as it is told', async (
   t.deepEqual(await lines(web, 'srv/opaque/', '-q', '-L', '1'), ['/srv/opaque', '/srv/opaque/inner'])
 })
 
+test.serial('ls takes -l and -R, which it does anyway', async (t) => {
+  t.deepEqual(await lines(web, '/srv', '-l', '-R'), await lines(web, '/srv'))
+  t.deepEqual(await lines(web, '/srv', '-lR'), await lines(web, '/srv'))
+  t.notRegex((await imgtool('ls', '--help')).stdout, /-R|--long/)
+})
+
 test.serial('ls --layer lists what one layer holds, whiteouts included', async (t) => {
   const removed = await lines(web, '--layer', '2', '-q')
   t.true(removed.includes('/srv/data/.wh.f1'))

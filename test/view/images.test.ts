@@ -10,7 +10,7 @@ const sizes = [
   {size: 1000, exact: true},
   {size: 20, exact: false},
 ]
-const config = {config: {Cmd: ['sh'], Env: ['A=1'], User: '', Labels: null, Volumes: {}}}
+const config = {config: {Cmd: ['sh'], Env: ['A=1', 'B=[2]'], User: '', Labels: null, Volumes: {}}}
 const image = imageOf([{layer: 'base'}, {does: 'CMD ["sh"]'}, {layer: 'app'}], {
   names: ['app:1', 'app:latest'],
   created: '2020-01-02T03:04:05.6Z',
@@ -119,7 +119,8 @@ test('an inspection has facts, what a container would run, and layers', (t) => {
     'Created:  2020-01-02T03:04:05Z',
     'Size:     ~1.02 kB in 2 layers',
     'Cmd:      ["sh"]',
-    'Env:      ["A=1"]',
+    'Env:      A=1',
+    '          B=[2]',
     '',
     'LAYER   DIFF ID        CHAIN ID       COMPRESSION     STORED    SIZE',
     `    0   ${short(diffID('base'))}   ${short(diffID('base'))}   none          1.024 kB    1 kB`,
@@ -127,7 +128,19 @@ test('an inspection has facts, what a container would run, and layers', (t) => {
   ])
 })
 
-for (const hostile of ['null', '[]', '{"config":"x"}', '{"config":null}', '{"__proto__":{"Cmd":["x"]}}']) {
+test('one layer is not several', (t) => {
+  const inspected = inspectedImage(origin, imageOf([{layer: 'base'}]), {sizes: [], compressions: []})
+  t.true(formatImage(inspected).some((line) => line.endsWith(' in 1 layer')))
+})
+
+for (const hostile of [
+  'null',
+  '[]',
+  '{"config":"x"}',
+  '{"config":null}',
+  '{"__proto__":{"Cmd":["x"]}}',
+  '{"config":{"Env":[null,{}]}}',
+]) {
   test(`a config of ${hostile} is summarised without what it does not say`, (t) => {
     const inspected = inspectedImage(origin, imageOf([], {config: Buffer.from(hostile)}), {sizes: [], compressions: []})
     t.false(formatImage(inspected).some((line) => line.startsWith('Cmd')))
