@@ -2,12 +2,16 @@
  * Directories get their owners and xattrs when they are made, their modes and times when nothing will be put into them any
  * more: on the very directory that was meant, never on what has taken its name.
  */
+import {joinPath} from '../layer/path.ts'
 import type {Entry} from '../layer/tar/entry.ts'
 import type {Time} from '../layer/tar/number.ts'
 import * as os from '../os/libc.ts'
 import {type ByteString, printable} from '../text.ts'
 import type {ConfinedRoot, Place} from './confined-root.ts'
 import type {Metadata} from './metadata.ts'
+import {PathTree} from './path-tree.ts'
+
+const O_PLACE = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
 
 /** What a directory gets in the end. */
 interface DirectoryRecord {
@@ -23,7 +27,7 @@ const impliedMode = 0o755
 export class DirectoryRecords {
   readonly #metadata: Metadata
   /** By path after symlinks. A path that is taken again gets a new record, so that old ones mean nothing. */
-  readonly #records = new Map<ByteString, DirectoryRecord>()
+  readonly #records = new PathTree<DirectoryRecord>()
 
   constructor(metadata: Metadata) {
     this.#metadata = metadata
@@ -41,18 +45,23 @@ export class DirectoryRecords {
   }
 
   /**
-   * Gives all directories their modes and times.
+   * Gives all directories their modes and times, on one way through the tree.
    *
    * @param mtime of the root, where no layer describes it; undefined leaves it as it is then
    */
   finish(root: ConfinedRoot, mtime: Time | undefined): void {
-    if (mtime !== undefined && !this.#records.has('')) this.#record(root.root, impliedMode, mtime)
-    // From the leaves up: a directory's mode may lock out everybody but root.
-    for (const path of [...this.#records.keys()].sort().reverse()) {
-      // A path that is no directory any more, or another one, has nothing to get.
-      const place = root.findDirectly(path)
-      if (place !== undefined) finishDirectory(place, this.#records.get(path)!)
+    if (mtime !== undefined && this.#records.value === undefined) this.#record(root.root, impliedMode, mtime)
+    const locking: ByteString[] = []
+    for (const {place, record} of walkRecords(this.#records, root)) {
+      // A mode that locks out its owner waits until nothing below is wanted any more: only root may ignore it.
+      if ((record.mode & 0o700) === 0o700) finishDirectory(place, record)
+      else locking.push(place.path)
     }
+    for (const path of locking.reverse()) {
+      const place = root.findDirectly(path)
+      if (place !== undefined) finishDirectory(place, this.#records.find(path)!.value!)
+    }
+    if (this.#records.value !== undefined) finishDirectory(root.root, this.#records.value)
   }
 
   #record(place: Place, mode: number, mtime: Time): void {
@@ -62,8 +71,61 @@ export class DirectoryRecords {
     // Until the end nothing may keep us out, and a set-group-id bit would give its group to all that is made inside.
     if ((status.mode & 0o7777) !== 0o700)
       os.check(os.changeModeOfPath(place.descriptor, 0o700), `set the mode of ${what}`)
-    this.#records.set(place.path, {mode, mtime, identity: status.identity})
+    this.#records.make(place.path).value = {mode, mtime, identity: status.identity}
   }
+}
+
+/** A directory that is being walked; without a descriptor when it had to make room for deeper ones. */
+interface Level {
+  readonly path: ByteString
+  readonly node: PathTree<DirectoryRecord>
+  readonly left: ByteString[]
+  descriptor: number | undefined
+}
+
+/** Levels held open at a time. */
+const maximumLevels = 24
+
+/**
+ * Every directory below the root that still is one, parents before children. Each is opened in its parent, so that depth
+ * costs nothing; a level whose last directory was entered is let go, so that most trees are walked with a few descriptors.
+ */
+function* walkRecords(
+  records: PathTree<DirectoryRecord>,
+  root: ConfinedRoot,
+): Generator<{place: Place; record: DirectoryRecord}> {
+  const levels: Level[] = [{path: '', node: records, left: [...records.names], descriptor: undefined}]
+  try {
+    for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
+      const name = level.left.pop()
+      const parent = level.descriptor ?? root.findDirectly(level.path)?.descriptor
+      const descriptor = name === undefined || parent === undefined ? -1 : os.openAt(parent, name, O_PLACE)
+      if (level.left.length === 0) leave(levels)
+      // A name that is no directory any more has nothing to get, nor has what was below it.
+      if (descriptor < 0) continue
+      const next = enter(levels, joinPath(level.path, name!), level.node.child(name!)!, descriptor)
+      if (next.node.value !== undefined) yield {place: {path: next.path, descriptor}, record: next.node.value}
+      if (next.left.length === 0) leave(levels)
+    }
+  } finally {
+    while (levels.length > 0) leave(levels)
+  }
+}
+
+function enter(levels: Level[], path: ByteString, node: PathTree<DirectoryRecord>, descriptor: number): Level {
+  const level = {path, node, left: [...node.names], descriptor}
+  levels.push(level)
+  const crowded = levels.at(-1 - maximumLevels)
+  if (crowded?.descriptor !== undefined) {
+    os.close(crowded.descriptor)
+    crowded.descriptor = undefined
+  }
+  return level
+}
+
+function leave(levels: Level[]): void {
+  const descriptor = levels.pop()?.descriptor
+  if (descriptor !== undefined) os.close(descriptor)
 }
 
 function finishDirectory(place: Place, {mode, mtime, identity}: DirectoryRecord): void {

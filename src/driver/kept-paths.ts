@@ -3,32 +3,30 @@
  *
  * @see OCI image-spec layer.md: "Whiteout files MUST only apply to resources in lower/parent layers"
  */
-import {splitPath} from '../layer/path.ts'
 import type {ByteString} from '../text.ts'
+import {PathTree} from './path-tree.ts'
 
-/** Paths are those after symlinks. About 100 bytes of memory a path. */
+/** Paths are those after symlinks. Memory: about 150 bytes a name. */
 export class KeptPaths {
-  /** Whether the layer has an entry for the path itself, or only for something below. */
-  readonly #paths = new Map<ByteString, boolean>()
+  /** True where the layer has an entry for the path itself; a node without is only there for something below. */
+  readonly #paths = new PathTree<true>()
 
   add(path: ByteString): void {
-    this.#paths.set(path, true)
-    this.addImplied(splitPath(path).directory)
+    this.#paths.make(path).value = true
   }
 
   /** For a directory that the layer needs, but does not describe. */
   addImplied(path: ByteString): void {
-    for (let directory = path; directory !== '' && !this.#paths.has(directory); {directory} = splitPath(directory))
-      this.#paths.set(directory, false)
+    this.#paths.make(path)
   }
 
   /** The layer added the path or something below it. */
   has(path: ByteString): boolean {
-    return this.#paths.has(path)
+    return this.#paths.find(path) !== undefined
   }
 
   /** The layer has an entry of its own for the path. */
   hasEntry(path: ByteString): boolean {
-    return this.#paths.get(path) === true
+    return this.#paths.find(path)?.value === true
   }
 }

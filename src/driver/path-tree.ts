@@ -1,0 +1,47 @@
+/**
+ * Values by path, as a tree of components: a name costs its own length, not that of its path, so that a few hostile entries
+ * with thousands of levels do not fill the memory.
+ */
+import type {ByteString} from '../text.ts'
+
+export class PathTree<Value> {
+  value: Value | undefined
+  #children: Map<ByteString, PathTree<Value>> | undefined
+
+  /** Names in this directory, in the order in which they came. */
+  get names(): readonly ByteString[] {
+    return this.#children === undefined ? [] : [...this.#children.keys()]
+  }
+
+  child(name: ByteString): PathTree<Value> | undefined {
+    return this.#children?.get(name)
+  }
+
+  /** The node at a path below this one; empty is this one. */
+  find(path: ByteString): PathTree<Value> | undefined {
+    let node: PathTree<Value> | undefined = this
+    for (const name of components(path)) node = node?.child(name)
+    return node
+  }
+
+  /** The node at a path, made with all that is above it where it is not there. */
+  make(path: ByteString): PathTree<Value> {
+    let node: PathTree<Value> = this
+    for (const name of components(path)) node = node.#makeChild(name)
+    return node
+  }
+
+  #makeChild(name: ByteString): PathTree<Value> {
+    this.#children ??= new Map()
+    let child = this.#children.get(name)
+    if (child === undefined) {
+      child = new PathTree()
+      this.#children.set(name, child)
+    }
+    return child
+  }
+}
+
+function components(path: ByteString): readonly ByteString[] {
+  return path === '' ? [] : path.split('/')
+}
