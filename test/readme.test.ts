@@ -24,6 +24,16 @@ test('the README lists every limit', (t) => {
   )
 })
 
+test('the README names every variable that sets a flag, and no other', (t) => {
+  const [, list = ''] = /`IMGTOOL_(JSON`[\s\S]*?) set flags/.exec(readme) ?? []
+  const named = [...list.matchAll(/(\w+)`/g)].map(([, name = '']) => `IMGTOOL_${name.replace(/^_/, '')}`)
+  const sources = fs.globSync(['commands/*.ts', 'src/cli/*.ts'], {cwd: root})
+  const known = sources.flatMap(
+    (file) => fs.readFileSync(path.join(root, file), 'utf8').match(/\bIMGTOOL_[A-Z_]+/g) ?? [],
+  )
+  t.deepEqual(named.toSorted(), [...new Set(known)].toSorted())
+})
+
 test('the first command of the README draws what the README says', (t) => {
   const [, drawing = ''] = /parent tree of an image[\s\S]*?\n\n([\s\S]*?)\n\n/.exec(readme) ?? []
   const output = execFileSync(process.execPath, ['bin/run.js', 'tree', 'fixtures/docker-0.7.tar'], {cwd: root})
