@@ -6,6 +6,7 @@
  * descriptor at a time, does the rest. Neither builds a path that another process could bend.
  */
 import {ImgtoolError} from '../errors.ts'
+import {joinPath, splitPath} from '../layer/path.ts'
 import {
   check,
   close,
@@ -132,7 +133,7 @@ export class ConfinedRoot {
         if (descriptor >= 0) walk.descend(part, descriptor)
         else if (descriptor === ENOENT && make) this.#make(walk, part)
         else if (descriptor === ENOENT || (descriptor === ENOTDIR && !(follow && walk.follow(part)))) return undefined
-        else if (descriptor !== ENOTDIR) check(descriptor, `open directory "${printable(part)}"`)
+        else if (descriptor !== ENOTDIR) check(descriptor, 'open directory', part)
       }
       return this.#arrive(path, walk)
     } finally {
@@ -141,8 +142,8 @@ export class ConfinedRoot {
   }
 
   #make(walk: Walk, name: ByteString): void {
-    check(makeDirectoryAt(walk.descriptor, name, 0o700), `make directory "${printable(name)}"`)
-    walk.descend(name, check(openAt(walk.descriptor, name, O_PLACE), `open directory "${printable(name)}"`))
+    check(makeDirectoryAt(walk.descriptor, name, 0o700), 'make directory', name)
+    walk.descend(name, check(openAt(walk.descriptor, name, O_PLACE), 'open directory', name))
     this.#onImplied({descriptor: walk.descriptor, path: walk.path})
   }
 
@@ -166,7 +167,8 @@ export class ConfinedRoot {
 class Walk {
   readonly #root: number
   #descriptor: number
-  #names: ByteString[] = []
+  /** Where the descriptor is. */
+  #path: ByteString = ''
   /** In reverse: the next one is the last. */
   readonly #ahead: ByteString[]
   #expansions = 0
@@ -183,7 +185,7 @@ class Walk {
   }
 
   get path(): ByteString {
-    return this.#names.join('/')
+    return this.#path
   }
 
   /** The next component that is a name; dots, which only symlinks bring, are dealt with here. */
@@ -198,7 +200,7 @@ class Walk {
   }
 
   descend(name: ByteString, descriptor: number): void {
-    this.#names.push(name)
+    this.#path = joinPath(this.#path, name)
     this.#replace(descriptor)
   }
 
@@ -209,7 +211,7 @@ class Walk {
     if (++this.#expansions > maximumExpansions)
       throw new ImgtoolError('LINK_INVALID', `The symlink "${printable(name)}" leads through too many others`)
     if (target.startsWith('/')) {
-      this.#names = []
+      this.#path = ''
       this.#replace(this.#root)
     }
     this.#ahead.push(...target.split('/').reverse())
@@ -229,11 +231,12 @@ class Walk {
 
   /** Goes down again from the root: `..` of a descriptor could lead out when another process moves the directory. */
   #ascend(): void {
-    if (this.#names.pop() === undefined) return
+    const {directory} = splitPath(this.#path)
+    this.#path = directory
     this.#replace(this.#root)
-    for (const name of this.#names) {
+    for (const name of directory === '' ? [] : directory.split('/')) {
       this.#steps++
-      this.#replace(check(openAt(this.#descriptor, name, O_PLACE), `open directory "${printable(name)}"`))
+      this.#replace(check(openAt(this.#descriptor, name, O_PLACE), 'open directory', name))
     }
   }
 

@@ -66,11 +66,10 @@ export class DirectoryRecords {
 
   #record(place: Place, mode: number, mtime: Time): void {
     const status = os.statusAt(place.descriptor, '')
-    const what = `"${printable(place.path)}"`
-    if (typeof status === 'number') throw os.systemError(os.errnoName(status), `inspect ${what}`)
+    if (typeof status === 'number') throw os.systemError(os.errnoName(status), `inspect "${printable(place.path)}"`)
     // Until the end nothing may keep us out, and a set-group-id bit would give its group to all that is made inside.
     if ((status.mode & 0o7777) !== 0o700)
-      os.check(os.changeModeOfPath(place.descriptor, 0o700), `set the mode of ${what}`)
+      os.check(os.changeModeOfPath(place.descriptor, 0o700), 'set the mode of', place.path)
     this.#records.make(place.path).value = {mode, mtime, identity: status.identity}
   }
 }
@@ -131,9 +130,9 @@ function leave(levels: Level[]): void {
 function finishDirectory(place: Place, {mode, mtime, identity}: DirectoryRecord): void {
   const status = os.statusAt(place.descriptor, '')
   if (typeof status === 'number' || status.identity !== identity) return
-  const what = `"${printable(place.path)}"`
-  if ((status.mode & 0o7777) !== mode) os.check(os.changeModeOfPath(place.descriptor, mode), `set the mode of ${what}`)
-  os.check(os.changeTimeOfPath(place.descriptor, mtime.seconds, mtime.nanoseconds), `set the time of ${what}`)
+  if ((status.mode & 0o7777) !== mode)
+    os.check(os.changeModeOfPath(place.descriptor, mode), 'set the mode of', place.path)
+  os.check(os.changeTimeOfPath(place.descriptor, mtime.seconds, mtime.nanoseconds), 'set the time of', place.path)
 }
 
 function impliedEntry(path: ByteString, mtime: Time): Entry {

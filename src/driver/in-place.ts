@@ -78,7 +78,7 @@ export class InPlace implements ChangeSink {
   end(): void {
     if (this.#open === undefined) return
     const {descriptor, entry} = this.#open
-    if (entry.pieces !== undefined) os.check(os.truncate(descriptor, entry.size), `write "${printable(entry.path)}"`)
+    if (entry.pieces !== undefined) os.check(os.truncate(descriptor, entry.size), 'write', entry.path)
     this.#metadata.finishFile(descriptor, entry)
     this.#closeFile()
   }
@@ -170,7 +170,7 @@ export class InPlace implements ChangeSink {
     this.#root.forget(path)
     return {
       path,
-      descriptor: os.check(os.openAt(parent.descriptor, name, O_PLACE), `open directory "${printable(path)}"`),
+      descriptor: os.check(os.openAt(parent.descriptor, name, O_PLACE), 'open directory', path),
     }
   }
 
@@ -209,7 +209,7 @@ export class InPlace implements ChangeSink {
     if (failed === os.ENOENT && this.#skipped.has(this.#pathOfTarget(entry))) this.#skip(path, entry)
     else if (failed === os.ENOENT) throw linkError(entry, 'it is not there')
     else if (failed === os.EPERM) throw linkError(entry, 'it is a directory, or may not be linked to')
-    else os.check(failed, `link "${printable(entry.path)}"`)
+    else os.check(failed, 'link', entry.path)
   }
 
   #link(directory: ByteString, name: ByteString, path: ByteString, entry: Entry): number {
@@ -239,7 +239,7 @@ export class InPlace implements ChangeSink {
       this.#clear(place, name)
       result = make()
     }
-    return os.check(result, `make "${printable(entry.path)}"`)
+    return os.check(result, 'make', entry.path)
   }
 
   #clear(place: Place, name: ByteString): void {

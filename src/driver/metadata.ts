@@ -121,6 +121,6 @@ export class Metadata {
   }
 
   #check(result: number, action: string, entry: Entry): number {
-    return check(result, `${action} "${printable(entry.path)}"`)
+    return check(result, action, entry.path)
   }
 }

@@ -2,11 +2,15 @@
  * Values by path, as a tree of components: a name costs its own length, not that of its path, so that a few hostile entries
  * with thousands of levels do not fill the memory.
  */
+import {splitPath} from '../layer/path.ts'
 import type {ByteString} from '../text.ts'
+
+const none: ReadonlyMap<ByteString, never> = new Map<ByteString, never>()
 
 export class PathTree<Value> {
   value: Value | undefined
   #children: Map<ByteString, PathTree<Value>> | undefined
+  #recent: ReadonlyMap<ByteString, PathTree<Value>> = none
 
   /** Names in this directory, in the order in which they came. */
   get names(): readonly ByteString[] {
@@ -24,8 +28,25 @@ export class PathTree<Value> {
     return node
   }
 
-  /** The node at a path, made with all that is above it where it is not there. */
+  /**
+   * The node at a path, made with all that is above it where it is not there.
+   *
+   * Paths come in runs of one directory, or each below the one before: those two are remembered, so that a run does not
+   * begin at the root every time.
+   */
   make(path: ByteString): PathTree<Value> {
+    if (path === '') return this
+    const {directory, name} = splitPath(path)
+    const parent = this.#recent.get(directory) ?? this.#makeAll(directory)
+    const node = parent.#makeChild(name)
+    this.#recent = new Map([
+      [directory, parent],
+      [path, node],
+    ])
+    return node
+  }
+
+  #makeAll(path: ByteString): PathTree<Value> {
     let node: PathTree<Value> = this
     for (const name of components(path)) node = node.#makeChild(name)
     return node

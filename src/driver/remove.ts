@@ -40,7 +40,7 @@ export function removeTree(directory: number, name: ByteString): void {
     if (isGone(directory, next)) continue
     removeLevels(directory, next, (level, deep) => {
       const moved = `.imgtool-${randomBytes(8).toString('hex')}`
-      check(renameNoReplaceAt(level, deep, directory, moved), `remove "${printable(deep)}"`)
+      check(renameNoReplaceAt(level, deep, directory, moved), 'remove', deep)
       left.push(moved)
     })
   }
@@ -59,7 +59,7 @@ export function listDirectory(descriptor: number): ByteString[] {
 function isGone(directory: number, name: ByteString): boolean {
   const failed = unlinkAt(directory, name)
   if (failed === EISDIR || failed === EPERM) return false
-  if (failed !== ENOENT) check(failed, `remove "${printable(name)}"`)
+  if (failed !== ENOENT) check(failed, 'remove', name)
   return true
 }
 
@@ -86,7 +86,7 @@ function removeLevels(directory: number, name: ByteString, moveUp: (level: numbe
 }
 
 function openLevel(directory: number, name: ByteString): Level {
-  const descriptor = check(openAt(directory, name, O_PATH | O_DIRECTORY | O_NOFOLLOW), `remove "${printable(name)}"`)
+  const descriptor = check(openAt(directory, name, O_PATH | O_DIRECTORY | O_NOFOLLOW), 'remove', name)
   // Only root may empty a directory that its owner may not even list.
   if (process.geteuid?.() !== 0) changeModeOfPath(descriptor, 0o700)
   return {descriptor, name, entries: listDirectory(descriptor)}

@@ -8,7 +8,7 @@
 import {constants} from 'node:os'
 import koffi from 'koffi'
 import {ImgtoolError} from '../errors.ts'
-import type {ByteString} from '../text.ts'
+import {type ByteString, printable} from '../text.ts'
 
 const libc = koffi.load(null)
 
@@ -96,12 +96,13 @@ export function errnoName(result: number): string {
 /**
  * Passes a result on or throws what it means.
  *
- * @param action completes "Cannot …", with the path printable
+ * @param action completes "Cannot …"
+ * @param path is what it was done to; the message is only made when it is needed
  * @throws {ImgtoolError} NO_SPACE, PERMISSION_DENIED, ENTRY_INVALID for a name that is too long, LINK_INVALID, SYSTEM_ERROR
  */
-export function check(result: number, action: string): number {
+export function check(result: number, action: string, path?: ByteString): number {
   if (result >= 0) return result
-  throw systemError(errnoName(result), action)
+  throw systemError(errnoName(result), path === undefined ? action : `${action} "${printable(path)}"`)
 }
 
 /** The error for a system call that failed with an errno such as `ENOSPC`. */
