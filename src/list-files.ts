@@ -61,7 +61,7 @@ export async function listFiles(image: Image, options: ListOptions = {}): Promis
   }
   const path = trim(options.path ?? '')
   const listed = tree.list(path, options.depth ?? Number.POSITIVE_INFINITY)
-  if (listed === undefined) throw notFound(path)
+  if (listed === undefined) throw notFound(options.path ?? '')
   return listed.map(({path: name, file}) => toListed(name, file.entry, file.layer, file.links.count))
 }
 
@@ -77,7 +77,7 @@ export async function listLayer(image: Image, index: number, options: ListOption
   if (layer === undefined) {
     throw new ImgtoolError(
       'PATH_NOT_FOUND',
-      `Cannot find layer ${index}: the image has ${image.layers.length} layers, numbered from 0`,
+      `Cannot find layer ${index}: the topmost of the image is ${image.layers.length - 1}, the lowest 0`,
     )
   }
   const path = trim(options.path ?? '')
@@ -94,7 +94,7 @@ export async function listLayer(image: Image, index: number, options: ListOption
     startBudget(options.limits ?? defaultLimits),
     options.signal,
   )
-  if (listed.length === 0 && path !== '') throw notFound(path)
+  if (listed.length === 0 && path !== '') throw notFound(options.path ?? '')
   return listed
 }
 

@@ -41,7 +41,7 @@ export function describe(head: Buffer, outer: Compression): Verdict | undefined 
       hint: `Decompress the outer ${outer} first and pipe the result to imgtool with -`,
     }
   }
-  if (head.every((byte) => byte === 0)) return {looksLike: `begins with zeros${inside}, as an empty tar does`}
+  if (head.every((byte) => byte === 0)) return {looksLike: `is empty${inside}: it begins with the end of a tar`}
   if (head.subarray(257, 262).toString('latin1') === 'ustar') return undefined
   const text = head.toString('latin1')
   const known = magics.find(([magic]) => text.startsWith(magic))
