@@ -17,10 +17,10 @@ const commands: CompletedCommand[] = [
 
 const script = (shell: Shell) => formatCompletion(shell, 'tool', commands).join('\n')
 
-/** Whether the shell reads the script without a word; undefined where the shell is not installed. */
+/** Whether the shell reads the script; undefined where the shell is not installed. */
 function isRead(shell: Shell): boolean | undefined {
-  const {error, status, stderr} = spawnSync(shell, ['-n'], {input: script(shell)})
-  return error === undefined ? status === 0 && stderr.length === 0 : undefined
+  const {error, status} = spawnSync(shell, ['-n'], {input: script(shell)})
+  return error === undefined ? status === 0 : undefined
 }
 
 for (const shell of shells) {
