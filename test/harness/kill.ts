@@ -22,7 +22,8 @@ interface Trial {
   readonly name: string
   readonly signal: NodeJS.Signals
   readonly situation: Situation
-  readonly afterMs: number
+  /** When the signal comes: 0 for the start of a run, 1 for the end of one that nothing disturbs. */
+  readonly moment: number
 }
 
 const {values} = parseArgs({
@@ -34,6 +35,8 @@ const {values} = parseArgs({
   },
 })
 const moments = {early: 0, midway: 0, late: 0}
+/** Of the last run that nothing disturbed: the machine may be busy now and idle later. */
+let durationMs = 500
 
 requireRoot('test:kill')
 using disk = new Disk({size: values.image === undefined ? GiB : GiB + 16 * statSync(values.image).size})
@@ -45,7 +48,7 @@ await main()
 async function main(): Promise<void> {
   const tally = new Tally()
   const situations = await prepareSituations(image, target, disk.path)
-  const trials = makeTrials(situations, await measureRun())
+  const trials = makeTrials(situations)
   process.stdout.write(`${basename(image)}, seed ${values.seed}, ${trials.length} trials\n`)
   for (const trial of trials) {
     trial.situation.prepare(target)
@@ -59,30 +62,29 @@ async function main(): Promise<void> {
   tally.finish()
 }
 
-/** Milliseconds of a run. */
-async function measureRun(): Promise<number> {
-  const start = performance.now()
-  await runImgtool(['unpack', image, target])
-  const durationMs = performance.now() - start
-  clear()
-  return durationMs
-}
-
-function makeTrials(situations: readonly Situation[], durationMs: number): Trial[] {
+function makeTrials(situations: readonly Situation[]): Trial[] {
   const random = randomNumbers(Number(values.seed))
   const polite = Array.from({length: Number(values.signals)}, (_, at) => (at % 2 ? 'SIGTERM' : 'SIGINT'))
   const signals: NodeJS.Signals[] = [...Array(Number(values.kills)).fill('SIGKILL'), ...polite]
   return signals.map((signal, number) => {
     const situation = situations[number % situations.length]!
     // A little longer than a run takes, for the very end of it.
-    const afterMs = random() * durationMs * 1.2
-    const name = `${number}: ${signal} after ${Math.round(afterMs)} ms, target ${situation.name}`
-    return {name, signal, situation, afterMs}
+    const moment = random() * 1.2
+    const name = `${number}: ${signal} after ${moment.toFixed(3)} of a run, target ${situation.name}`
+    return {name, signal, situation, moment}
   })
 }
 
-function unpack({situation, signal, afterMs}: Trial): Promise<Ending> {
-  return runImgtool(['unpack', image, target, ...situation.words], {kill: {signal, afterMs}})
+function unpack({situation, signal, moment}: Trial): Promise<Ending> {
+  const kill = {signal, afterMs: moment * durationMs}
+  return runImgtool(['unpack', image, target, ...situation.words], {kill})
+}
+
+async function unpackUndisturbed({words}: Situation): Promise<Ending> {
+  const start = performance.now()
+  const ending = await runImgtool(['unpack', image, target, ...words])
+  durationMs = performance.now() - start
+  return ending
 }
 
 async function afterKill({situation}: Trial): Promise<string[]> {
@@ -92,7 +94,7 @@ async function afterKill({situation}: Trial): Promise<string[]> {
   if (!isComplete && !(await isTree(situation.before))) return [`the target is neither as before nor complete`]
   // A complete target can be unpacked over, but not again; its leftovers are for the next run of any kind.
   if (isComplete && situation.words.length === 0) rmSync(target, {recursive: true})
-  const ending = await runImgtool(['unpack', image, target, ...situation.words])
+  const ending = await unpackUndisturbed(situation)
   if (ending.status !== 0) return [`the next run failed: ${describeEnding(ending)}`]
   return [...(await differences(situation)), ...beside().map((name) => `the next run left "${name}"`)]
 }
