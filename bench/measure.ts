@@ -1,6 +1,6 @@
 /** Measures one command: wall time by our own clock, the rest as the kernel counts it for a process and all that it waited for. */
 import {spawnSync} from 'node:child_process'
-import {readFileSync} from 'node:fs'
+import {readFileSync, rmSync} from 'node:fs'
 import {cpus, tmpdir} from 'node:os'
 import {join} from 'node:path'
 import process from 'node:process'
@@ -36,6 +36,7 @@ export function measure(command: readonly string[]): Measurement {
   const wall = (performance.now() - start) / 1000
   if (error !== undefined) throw new Error('cannot measure without /usr/bin/time (Debian: time)', {cause: error})
   const [user = 0, system = 0, kibibytes = 0] = readFileSync(report, 'utf8').trim().split(' ').map(Number)
+  rmSync(report)
   const says = stderr.trimEnd().split('\n').at(-1) ?? ''
   return {wall, user, system, peak: kibibytes * 1024, status: status ?? -1, says}
 }
