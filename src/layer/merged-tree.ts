@@ -10,7 +10,7 @@ import type {Entry} from './tar/entry.ts'
 
 /** A name in the tree. */
 export interface TreeFile {
-  /** Of the file: several names of one file share it, and it is the entry that made the file, with that entry's path. */
+  /** The entry that made the file; several names of one file share it. Where it is in the tree its path does not say. */
   readonly entry: Entry
   /** Layer that made it, base first, from 0. */
   readonly layer: number
@@ -34,7 +34,7 @@ const maximumExpansions = 40
 
 export class MergedTree implements ChangeSink {
   readonly #root: Node = {
-    file: {entry: impliedDirectory('', undefined), layer: 0, links: {count: 1}},
+    file: {entry: impliedDirectory(undefined), layer: 0, links: {count: 1}},
     children: new Map(),
     added: -1,
     touched: -1,
@@ -151,7 +151,7 @@ export class MergedTree implements ChangeSink {
       else if (next.children !== undefined) {
         left.push(...next.children.values())
         if (next.added !== this.#layer)
-          next.file = {...next.file, entry: impliedDirectory(pathOf(next), next.file.entry), layer: this.#layer}
+          next.file = {...next.file, entry: impliedDirectory(next.file.entry), layer: this.#layer}
       }
     }
   }
@@ -205,8 +205,7 @@ export class MergedTree implements ChangeSink {
 
   #imply(parent: Node, name: ByteString, entry: Entry): Node | undefined {
     if (parent.children === undefined) return undefined
-    const path = joinPath(pathOf(parent), name)
-    const file = {entry: impliedDirectory(path, entry), layer: this.#layer, links: {count: 1}}
+    const file = {entry: impliedDirectory(entry), layer: this.#layer, links: {count: 1}}
     const node: Node = {file, children: new Map(), added: -1, touched: -1, parent, name}
     parent.children.set(name, node)
     this.#touch(node)
@@ -230,9 +229,10 @@ function pathOf(node: Node): ByteString {
 }
 
 /** A directory that no layer describes; its time is that of what it was needed for. */
-function impliedDirectory(path: ByteString, cause: Entry | undefined): Entry {
+function impliedDirectory(cause: Entry | undefined): Entry {
   return {
-    path,
+    // Its place in the tree says it; thousands of levels would each keep all that is above them.
+    path: '',
     kind: 'directory',
     mode: 0o755,
     uid: 0,

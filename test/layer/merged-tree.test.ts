@@ -184,7 +184,8 @@ test('the root may be described, but not replaced', (t) => {
 
 test('implied parents are ordinary directories of root', (t) => {
   const [parent] = merge([file('a/b/c', '', {uid: 5, gid: 5, mtime: 7})]).list('a', 0)!
-  t.like(parent!.file.entry, {kind: 'directory', path: 'a', mode: 0o755, uid: 0, gid: 0})
+  t.is(parent!.path, 'a')
+  t.like(parent!.file.entry, {kind: 'directory', mode: 0o755, uid: 0, gid: 0})
 })
 
 test('a directory over a directory keeps what is in it and takes the new attributes', (t) => {
