@@ -41,8 +41,12 @@ export class Metadata {
   /** For an open file with its content written. @see chown(2): it clears special bits and capabilities, so it comes first */
   finishFile(descriptor: number, entry: Entry): void {
     this.#own(entry, () => changeOwner(descriptor, entry.uid, entry.gid))
-    if (this.#needsMode(entry)) this.#check(changeMode(descriptor, entry.mode), 'set the mode of', entry)
+    // Only root may set xattrs of a file that its owner may not write to. @see xattr(7), "Extended user attributes"
+    const isLocked = entry.xattrs.size > 0 && (entry.mode & 0o200) === 0
+    if (isLocked) this.#check(changeMode(descriptor, 0o600), 'set the mode of', entry)
+    else if (this.#needsMode(entry)) this.#check(changeMode(descriptor, entry.mode), 'set the mode of', entry)
     this.#setXattrs(entry, (name, value) => setXattr(descriptor, name, value))
+    if (isLocked) this.#check(changeMode(descriptor, entry.mode), 'set the mode of', entry)
     this.#check(changeTime(descriptor, entry.mtime.seconds, entry.mtime.nanoseconds), 'set the time of', entry)
   }
 

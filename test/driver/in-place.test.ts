@@ -314,6 +314,13 @@ test('xattrs that belong to an image are kept, the others left out with a warnin
   t.is(tree.warnings.length, 6)
 })
 
+test('a file that its owner may not write to has its xattrs', (t) => {
+  const tree = start(t)
+  add(tree.changes, {path: 'f', mode: 0o444, xattrs: new Map([['user.a', 'x']])}, 'x')
+  t.is(stat(tree, 'f').mode & 0o7777n, 0o444n)
+  t.is(readXattrs(path.join(tree.root, 'f'))['user.a'], '78')
+})
+
 test('a directory over a directory replaces its xattrs and keeps its children', (t) => {
   const tree = start(t)
   add(tree.changes, {path: 'd', kind: 'directory', xattrs: new Map([['user.old', '1']])})
