@@ -39,9 +39,10 @@ As root the result is exact: owners, modes, times, links, devices, capabilities,
 
   override async run(): Promise<UnpackResult & {directory: string; dryRun: boolean}> {
     const {directory} = this.args
-    const {signal} = this
     await using source = await this.open(this.args.image)
     const image = selectImage(source, this.platform)
+    // From here on a signal has something to clean up; before, it simply ends the process.
+    const {signal} = this
     const progress = startProgress('Unpacking', this.flags.progress && !this.flags.quiet && !this.jsonEnabled())
     const dryRun = this.flags['dry-run']
     try {

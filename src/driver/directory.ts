@@ -20,6 +20,7 @@ export class DirectoryDriver {
   readonly changes: InPlace
   readonly privileges: Privileges
   readonly #shown: string
+  readonly #warn: OnWarning
   readonly #name: string
   /** The parent directory, and the staging directory in it with its lock. */
   readonly #parent: number
@@ -42,6 +43,7 @@ export class DirectoryDriver {
     const located = locateTarget(target)
     const {parent, name, shown} = located
     this.#shown = shown
+    this.#warn = options.onWarning
     this.#name = name
     this.privileges = readPrivileges()
     this.#parent = openParent(located)
@@ -86,8 +88,8 @@ export class DirectoryDriver {
       })
     }
     os.check(failed, `rename to "${this.#shown}"`)
-    // What was exchanged now has the staging name, and goes.
-    if (this.#state === 'occupied') removeTree(this.#parent, fromText(staging.name))
+    // What was exchanged now has the staging name, and goes. The result is there: it is no failure when that cannot be done.
+    if (this.#state === 'occupied') this.#removeStaging(staging.name)
     os.close(staging.descriptor)
     this.#staging = undefined
     this.#release()
@@ -118,11 +120,21 @@ export class DirectoryDriver {
     const staging = this.#staging
     this.#staging = undefined
     if (staging !== undefined) {
-      removeTree(this.#parent, fromText(staging.name))
+      this.#removeStaging(staging.name)
       os.close(staging.descriptor)
     }
     if (this.#parentOpen) os.close(this.#parent)
     this.#parentOpen = false
+  }
+
+  /** What went wrong before matters more than what is left; the next run tries again. */
+  #removeStaging(name: string): void {
+    try {
+      removeTree(this.#parent, fromText(name))
+    } catch (error) {
+      const why = error instanceof Error ? `: ${error.message}` : ''
+      this.#warn({code: 'LEFTOVER', message: `"${printableText(name)}" is left beside "${this.#shown}"${why}`})
+    }
   }
 
   #parentOpen = true
@@ -187,8 +199,13 @@ function removeLeftovers(parent: number, target: string): void {
     if (!name.startsWith(stem) || !/^[0-9a-f]{12}$/.test(name.slice(stem.length))) continue
     const descriptor = os.openAt(parent, fromText(name), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     if (descriptor < 0) continue
-    if (os.lock(descriptor) === 0) removeTree(parent, fromText(name))
-    os.close(descriptor)
+    try {
+      if (os.lock(descriptor) === 0) removeTree(parent, fromText(name))
+    } catch {
+      // Somebody else's: it must not keep us from our work.
+    } finally {
+      os.close(descriptor)
+    }
   }
 }
 
@@ -196,6 +213,7 @@ function removeLeftovers(parent: number, target: string): void {
 function copyInto(source: string, staging: number, shown: string): void {
   try {
     execFileSync('cp', ['-a', '--reflink=auto', '--', `${source}/.`, `/proc/${process.pid}/fd/${staging}/`], {
+      env: {...process.env, LC_ALL: 'C'},
       stdio: ['ignore', 'ignore', 'pipe'],
     })
   } catch (error) {

@@ -34,6 +34,8 @@ export class InPlace implements ChangeSink {
   readonly #directories: DirectoryRecords
   /** Undefined while nothing lies below, so that nothing can be hidden. */
   #kept: KeptPaths | undefined
+  /** Directories of which this layer has hidden all that lies below it: that cannot come back. */
+  readonly #hidden = new Set<ByteString>()
   #open: OpenFile | undefined
   /** Devices that could not be made, and names that would have been links to them. */
   readonly #skipped = new Set<ByteString>()
@@ -50,6 +52,7 @@ export class InPlace implements ChangeSink {
   /** @param hasLower something lies below this layer that it can hide */
   startLayer(hasLower: boolean): void {
     this.#kept = hasLower ? new KeptPaths() : undefined
+    this.#hidden.clear()
   }
 
   add(entry: Entry): void {
@@ -254,8 +257,9 @@ export class InPlace implements ChangeSink {
   #hideBelow(path: ByteString): void {
     const left = [path]
     for (let directory = left.pop(); directory !== undefined; directory = left.pop()) {
-      const place = this.#root.find(directory)
+      const place = this.#hidden.has(directory) ? undefined : this.#root.find(directory)
       if (place === undefined) continue
+      this.#hidden.add(directory)
       for (const name of listDirectory(place.descriptor))
         if (this.#hideName(place, name)) left.push(joinPath(directory, name))
     }

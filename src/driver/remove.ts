@@ -14,11 +14,14 @@ import {
   O_PATH,
   openAt,
   removeDirectoryAt,
-  renameNoReplaceAt,
+  renameAt,
+  S_IFDIR,
+  S_IFMT,
+  statusAt,
   systemError,
   unlinkAt,
 } from '../os/libc.ts'
-import {type ByteString, printable} from '../text.ts'
+import type {ByteString} from '../text.ts'
 
 /** Levels that are held open at once; what lies deeper is moved up first. */
 const maximumLevels = 16
@@ -35,14 +38,22 @@ interface Level {
  * @throws {ImgtoolError} PERMISSION_DENIED, SYSTEM_ERROR
  */
 export function removeTree(directory: number, name: ByteString): void {
-  const left = [name]
-  for (let next = left.pop(); next !== undefined; next = left.pop()) {
-    if (isGone(directory, next)) continue
-    removeLevels(directory, next, (level, deep) => {
-      const moved = `.imgtool-${randomBytes(8).toString('hex')}`
-      check(renameNoReplaceAt(level, deep, directory, moved), 'remove', deep)
-      left.push(moved)
-    })
+  if (isGone(directory, name)) return
+  const levels = [openLevel(directory, name)]
+  try {
+    for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
+      const entry = level.entries.pop()
+      if (entry === undefined) {
+        levels.pop()
+        close(level.descriptor)
+        check(removeDirectoryAt(levels.at(-1)?.descriptor ?? directory, level.name), 'remove', level.name)
+      } else if (!isGone(level.descriptor, entry)) {
+        if (levels.length < maximumLevels) levels.push(openLevel(level.descriptor, entry))
+        else moveUp(level, entry, levels[0]!)
+      }
+    }
+  } finally {
+    for (const {descriptor} of levels) close(descriptor)
   }
 }
 
@@ -58,36 +69,36 @@ export function listDirectory(descriptor: number): ByteString[] {
 /** Tries to unlink. @returns false for a directory */
 function isGone(directory: number, name: ByteString): boolean {
   const failed = unlinkAt(directory, name)
-  if (failed === EISDIR || failed === EPERM) return false
+  // POSIX lets unlink(2) say EPERM of a directory; of anything else it means what it says.
+  if (failed === EISDIR || (failed === EPERM && isDirectoryAt(directory, name))) return false
   if (failed !== ENOENT) check(failed, 'remove', name)
   return true
 }
 
-function removeLevels(directory: number, name: ByteString, moveUp: (level: number, deep: ByteString) => void): void {
-  const levels = [openLevel(directory, name)]
-  try {
-    for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
-      const entry = level.entries.pop()
-      if (entry === undefined) {
-        levels.pop()
-        close(level.descriptor)
-        check(
-          removeDirectoryAt(levels.at(-1)?.descriptor ?? directory, level.name),
-          `remove "${printable(level.name)}"`,
-        )
-      } else if (!isGone(level.descriptor, entry)) {
-        if (levels.length < maximumLevels) levels.push(openLevel(level.descriptor, entry))
-        else moveUp(level.descriptor, entry)
-      }
-    }
-  } finally {
-    for (const {descriptor} of levels) close(descriptor)
-  }
+function isDirectoryAt(directory: number, name: ByteString): boolean {
+  const status = statusAt(directory, name)
+  return typeof status !== 'number' && (status.mode & S_IFMT) === S_IFDIR
+}
+
+/** Puts a deep directory into the topmost, under a name that nobody has, to be removed from there. */
+function moveUp(level: Level, name: ByteString, top: Level): void {
+  // Its entry `..` changes, for which it must be writable.
+  if (isUnprivileged) close(openWritable(level.descriptor, name))
+  const moved = `.imgtool-${randomBytes(8).toString('hex')}`
+  check(renameAt(level.descriptor, name, top.descriptor, moved), 'remove', name)
+  top.entries.push(moved)
 }
 
 function openLevel(directory: number, name: ByteString): Level {
-  const descriptor = check(openAt(directory, name, O_PATH | O_DIRECTORY | O_NOFOLLOW), 'remove', name)
-  // Only root may empty a directory that its owner may not even list.
-  if (process.geteuid?.() !== 0) changeModeOfPath(descriptor, 0o700)
+  const descriptor = openWritable(directory, name)
   return {descriptor, name, entries: listDirectory(descriptor)}
+}
+
+/** Only root may empty a directory that its owner may not even list. */
+const isUnprivileged = process.geteuid?.() !== 0
+
+function openWritable(directory: number, name: ByteString): number {
+  const descriptor = check(openAt(directory, name, O_PATH | O_DIRECTORY | O_NOFOLLOW), 'remove', name)
+  if (isUnprivileged) changeModeOfPath(descriptor, 0o700)
+  return descriptor
 }

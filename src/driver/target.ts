@@ -1,6 +1,6 @@
 /** The directory that a run is for, before the run: what it is, and whether a root file system may take its place. */
-import {readdirSync, realpathSync} from 'node:fs'
-import {basename, dirname, isAbsolute, resolve} from 'node:path'
+import {readdirSync, readFileSync, realpathSync} from 'node:fs'
+import {basename, dirname, isAbsolute, join, resolve} from 'node:path'
 import {ImgtoolError} from '../errors.ts'
 import * as os from '../os/libc.ts'
 import {fromText, printableText} from '../text.ts'
@@ -30,6 +30,7 @@ export function checkTarget(target: string, options: {readonly force: boolean}):
   const directory = openParent(located)
   try {
     const state = readState(directory, name, shown)
+    if (state === 'occupied' && options.force) requireNoMounts(located)
     if (state !== 'occupied' || options.force) return state
     throw new ImgtoolError('TARGET_EXISTS', `Cannot unpack to "${shown}": it exists and is not empty`, {
       hint: 'Give another directory, or --force to unpack over what is there',
@@ -104,6 +105,22 @@ function requireReplaceable(directory: number, status: os.Status, shown: string)
   }
   if (holdsThisProcess(status))
     throw invalid(shown, 'it is the directory you are in, or above it', 'Give a new directory, or go elsewhere first')
+}
+
+/**
+ * A merge replaces the directory by a copy and removes the old one, which must not reach into what is mounted there.
+ *
+ * @see proc(5), /proc/[pid]/mountinfo: the fifth field is the mount point, with blanks and the like as octal escapes
+ */
+function requireNoMounts({parent, name, shown}: Target): void {
+  const path = join(realpathSync(parent), name)
+  const escaped = fromText(path).replace(/[\t\n \\]/g, (byte) => `\\${byte.charCodeAt(0).toString(8).padStart(3, '0')}`)
+  const points = readFileSync('/proc/self/mountinfo', 'latin1')
+    .split('\n')
+    .map((line) => line.split(' ')[4] ?? '')
+  if (points.some((point) => point === escaped || point.startsWith(`${escaped}/`))) {
+    throw invalid(shown, 'something is mounted in it', 'Unmount it first, or give another directory')
+  }
 }
 
 /** Whether the working directory is the one of the status or below it: it would be gone under the feet of the shell. */

@@ -5,6 +5,7 @@
  * "it is not there" are ordinary answers here and exceptions are slow. Structures are passed as Buffers only, never as
  * objects: a thread that ends inside a conversion would crash the process.
  */
+import {constants as fsConstants} from 'node:fs'
 import {constants} from 'node:os'
 import koffi from 'koffi'
 import {ImgtoolError} from '../errors.ts'
@@ -17,8 +18,7 @@ export const O_RDONLY = 0
 export const O_WRONLY = 1
 export const O_CREAT = 0o100
 export const O_EXCL = 0o200
-export const O_DIRECTORY = process.arch === 'arm64' ? 0o40000 : 0o200000
-export const O_NOFOLLOW = process.arch === 'arm64' ? 0o100000 : 0o400000
+export const {O_DIRECTORY, O_NOFOLLOW} = fsConstants
 export const O_CLOEXEC = 0o2000000
 export const O_PATH = 0o10000000
 const AT_FDCWD = -100
