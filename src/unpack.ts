@@ -1,6 +1,7 @@
 /** Unpacks an image: every layer, in order, onto a directory. */
 import type {Digest} from './digest.ts'
 import type {TargetState} from './driver/target.ts'
+import {ImgtoolError} from './errors.ts'
 import {whyMissing} from './image/missing.ts'
 import type {Image} from './image/model.ts'
 import {ChangeDecoder, type ChangeSink, type OnWarning} from './layer/change.ts'
@@ -54,10 +55,11 @@ export interface UnpackResult {
  * Deletions follow the OCI specification: a whiteout hides what lower layers have, never what its own layer adds.
  * Time grows with entries and bytes, memory with the number of directories and of the entries of the largest layer.
  *
- * @throws {ImgtoolError} TARGET_EXISTS, TARGET_INVALID, PERMISSION_DENIED, NO_SPACE, PARENT_MISSING, BLOB_MISSING, and
+ * @throws {ImgtoolError} PLATFORM_UNSUPPORTED, TARGET_EXISTS, TARGET_INVALID, PERMISSION_DENIED, NO_SPACE, PARENT_MISSING, BLOB_MISSING, and
  *   whatever reading layers throws, with layer and entry
  */
 export async function unpackImage(image: Image, target: string, options: UnpackOptions = {}): Promise<UnpackResult> {
+  requireSystem()
   requireLayers(image)
   const {checkTarget} = await import('./driver/target.ts')
   const {describeLosses, readPrivileges} = await import('./driver/privileges.ts')
@@ -91,6 +93,13 @@ export async function unpackImage(image: Image, target: string, options: UnpackO
   } finally {
     driver.abort()
   }
+}
+
+/** The numbers of system calls and their flags are those of these processors; the drivers are loaded only after this. */
+function requireSystem(): void {
+  if (process.platform === 'linux' && ['x64', 'arm64'].includes(process.arch)) return
+  const here = `${process.platform} on ${process.arch}`
+  throw new ImgtoolError('PLATFORM_UNSUPPORTED', `Cannot unpack on ${here}: it needs Linux on x64 or arm64`)
 }
 
 /** A layer that is missing must not be found out when the others are written. */

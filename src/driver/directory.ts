@@ -33,12 +33,6 @@ export class DirectoryDriver {
    * @throws {ImgtoolError} as {@link checkTarget}, PERMISSION_DENIED, NO_SPACE
    */
   constructor(target: string, options: {readonly force: boolean; readonly onWarning: OnWarning}) {
-    if (process.platform !== 'linux') {
-      throw new ImgtoolError(
-        'PLATFORM_UNSUPPORTED',
-        `Cannot unpack on ${process.platform}: root file systems need Linux`,
-      )
-    }
     this.#state = checkTarget(target, options)
     const located = locateTarget(target)
     const {parent, name, shown} = located
