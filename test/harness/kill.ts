@@ -1,6 +1,7 @@
 /**
  * Ends `imgtool unpack` at random moments. After SIGKILL the target must be what it was before, or complete; the next run
- * must give the right tree and take away what was left beside it. After SIGINT and SIGTERM nothing may be left at all.
+ * must give the right tree and take away what was left beside it. After SIGINT and SIGTERM nothing may be left at all, unless
+ * the run was complete already.
  *
  *     npm run test:kill -- [--kills N] [--signals N] [--seed N] [--image FILE]
  */
@@ -36,7 +37,7 @@ const {values} = parseArgs({
 })
 const moments = {early: 0, midway: 0, late: 0}
 /** Of the last run that nothing disturbed: the machine may be busy now and idle later. */
-let durationMs = 500
+let durationMs = 0
 
 requireRoot('test:kill')
 using disk = new Disk({size: values.image === undefined ? GiB : GiB + 16 * statSync(values.image).size})
@@ -49,6 +50,8 @@ async function main(): Promise<void> {
   const tally = new Tally()
   const situations = await prepareSituations(image, target, disk.path)
   const trials = makeTrials(situations)
+  await unpackUndisturbed(situations[0]!)
+  clear()
   process.stdout.write(`${basename(image)}, seed ${values.seed}, ${trials.length} trials\n`)
   for (const trial of trials) {
     trial.situation.prepare(target)
@@ -102,11 +105,14 @@ async function afterKill({situation}: Trial): Promise<string[]> {
 async function afterSignal({signal, situation}: Trial, ending: Ending): Promise<string[]> {
   const left = beside().map((name) => `it left "${name}"`)
   if (ending.status === 0) return [...left, ...(await differences(situation))]
+  // The signal itself ends a process that has not made anything yet, and one that has made everything: Node stops handling
+  // signals some milliseconds before it exits. Shells show both as the same status.
+  const isUnhandled = ending.signal === signal
+  if (isUnhandled && (await isTree(situation.after))) return left
   const wanted = signal === 'SIGINT' ? 130 : 143
-  // Before it has begun to make anything the process ends by the signal itself, which shells show as the same status.
-  const isRight = ending.status === wanted || ending.signal === signal
+  const isRight = isUnhandled || ending.status === wanted
   const wrong = isRight ? [] : [`expected exit ${wanted}, got ${describeEnding(ending)}`]
-  const changed = (await isTree(situation.before)) ? [] : ['the target is not as before']
+  const changed = (await isTree(situation.before)) ? [] : [`the target is not as before: ${describeEnding(ending)}`]
   return [...left, ...wrong, ...changed]
 }
 
