@@ -13,9 +13,7 @@ import {
   ENOENT,
   ENOTDIR,
   makeDirectoryAt,
-  O_DIRECTORY,
-  O_NOFOLLOW,
-  O_PATH,
+  O_PLACE,
   openAt,
   openDirectoryBeneath,
   readLinkAt,
@@ -43,8 +41,6 @@ const maximumExpansions = 40
 const maximumSteps = 16_384
 /** PATH_MAX less its NUL; longer paths are walked. */
 const maximumPath = 4095
-
-const O_PLACE = O_PATH | O_DIRECTORY | O_NOFOLLOW
 
 export class ConfinedRoot {
   readonly root: Place

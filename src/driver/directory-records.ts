@@ -11,8 +11,6 @@ import type {ConfinedRoot, Place} from './confined-root.ts'
 import type {Metadata} from './metadata.ts'
 import {PathTree} from './path-tree.ts'
 
-const O_PLACE = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
-
 /** What a directory gets in the end. */
 interface DirectoryRecord {
   readonly mode: number
@@ -98,7 +96,7 @@ function* walkRecords(
     for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
       const name = level.left.pop()
       const parent = level.descriptor ?? root.findDirectly(level.path)?.descriptor
-      const descriptor = name === undefined || parent === undefined ? -1 : os.openAt(parent, name, O_PLACE)
+      const descriptor = name === undefined || parent === undefined ? -1 : os.openAt(parent, name, os.O_PLACE)
       if (level.left.length === 0) leave(levels)
       // A name that is no directory any more has nothing to get, nor has what was below it.
       if (descriptor < 0) continue

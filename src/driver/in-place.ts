@@ -25,7 +25,6 @@ interface OpenFile {
 }
 
 const O_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-const O_PLACE = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
 
 export class InPlace implements ChangeSink {
   readonly #root: ConfinedRoot
@@ -155,16 +154,11 @@ export class InPlace implements ChangeSink {
 
   #addDirectory(parent: Place, name: ByteString, entry: Entry): void {
     const made = os.makeDirectoryAt(parent.descriptor, name, 0o700)
-    const merged = made === os.EEXIST && this.#isDirectory(parent, name)
+    const merged = made === os.EEXIST && os.isDirectoryAt(parent.descriptor, name)
     if (!merged && made < 0) this.#create(parent, name, entry, () => os.makeDirectoryAt(parent.descriptor, name, 0o700))
     const place = this.#openDirectory(parent, name)
     this.#root.remember(place)
     this.#directories.describe(place, entry, merged)
-  }
-
-  #isDirectory(parent: Place, name: ByteString): boolean {
-    const status = os.statusAt(parent.descriptor, name)
-    return typeof status !== 'number' && (status.mode & os.S_IFMT) === os.S_IFDIR
   }
 
   /** A descriptor of a directory that may be open already. */
@@ -173,7 +167,7 @@ export class InPlace implements ChangeSink {
     this.#root.forget(path)
     return {
       path,
-      descriptor: os.check(os.openAt(parent.descriptor, name, O_PLACE), 'open directory', path),
+      descriptor: os.check(os.openAt(parent.descriptor, name, os.O_PLACE), 'open directory', path),
     }
   }
 
@@ -276,7 +270,7 @@ export class InPlace implements ChangeSink {
       this.#clear(place, name)
       return false
     }
-    if (!this.#isDirectory(place, name)) return false
+    if (!os.isDirectoryAt(place.descriptor, name)) return false
     // The lower directory is gone with its attributes; the one that is left is there for what this layer has below it.
     if (!this.#kept!.hasEntry(path)) this.#becomeImplied(place, name)
     return true

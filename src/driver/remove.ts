@@ -9,15 +9,11 @@ import {
   EISDIR,
   ENOENT,
   EPERM,
-  O_DIRECTORY,
-  O_NOFOLLOW,
-  O_PATH,
+  isDirectoryAt,
+  O_PLACE,
   openAt,
   removeDirectoryAt,
   renameAt,
-  S_IFDIR,
-  S_IFMT,
-  statusAt,
   systemError,
   unlinkAt,
 } from '../os/libc.ts'
@@ -75,11 +71,6 @@ function isGone(directory: number, name: ByteString): boolean {
   return true
 }
 
-function isDirectoryAt(directory: number, name: ByteString): boolean {
-  const status = statusAt(directory, name)
-  return typeof status !== 'number' && (status.mode & S_IFMT) === S_IFDIR
-}
-
 /** Puts a deep directory into the topmost, under a name that nobody has, to be removed from there. */
 function moveUp(level: Level, name: ByteString, top: Level): void {
   // Its entry `..` changes, for which it must be writable.
@@ -98,7 +89,7 @@ function openLevel(directory: number, name: ByteString): Level {
 const isUnprivileged = process.geteuid?.() !== 0
 
 function openWritable(directory: number, name: ByteString): number {
-  const descriptor = check(openAt(directory, name, O_PATH | O_DIRECTORY | O_NOFOLLOW), 'remove', name)
+  const descriptor = check(openAt(directory, name, O_PLACE), 'remove', name)
   if (isUnprivileged) changeModeOfPath(descriptor, 0o700)
   return descriptor
 }

@@ -16,7 +16,6 @@ export interface Target {
 }
 
 const AT_FDCWD = -100
-const O_PLACE = os.O_PATH | os.O_DIRECTORY
 
 /**
  * Looks at a target without touching it.
@@ -67,7 +66,7 @@ function followed(target: string): string {
 
 /** @returns a descriptor of the parent directory, O_PATH */
 export function openParent({parent, shown}: Target): number {
-  const descriptor = os.openAt(AT_FDCWD, fromText(parent), O_PLACE)
+  const descriptor = os.openAt(AT_FDCWD, fromText(parent), os.O_PATH | os.O_DIRECTORY)
   if (descriptor === os.ENOENT || descriptor === os.ENOTDIR) {
     throw invalid(
       shown,
@@ -83,7 +82,7 @@ function readState(directory: number, name: string, shown: string): TargetState 
   if (status === os.ENOENT) return 'absent'
   if (typeof status === 'number') throw os.systemError(os.errnoName(status), `inspect "${shown}"`)
   requireReplaceable(directory, status, shown)
-  const descriptor = os.check(os.openAt(directory, fromText(name), O_PLACE | os.O_NOFOLLOW), `open "${shown}"`)
+  const descriptor = os.check(os.openAt(directory, fromText(name), os.O_PLACE), `open "${shown}"`)
   try {
     return readdirSync(os.descriptorPath(descriptor)).length === 0 ? 'empty' : 'occupied'
   } catch (error) {

@@ -21,6 +21,8 @@ export const O_EXCL = 0o200
 export const {O_DIRECTORY, O_NOFOLLOW} = fsConstants
 export const O_CLOEXEC = 0o2000000
 export const O_PATH = 0o10000000
+/** Opens a directory as a place to work in: nothing is read of it, and a symlink is none. */
+export const O_PLACE = O_PATH | O_DIRECTORY | O_NOFOLLOW
 const AT_FDCWD = -100
 const AT_SYMLINK_NOFOLLOW = 0x100
 const AT_REMOVEDIR = 0x200
@@ -37,7 +39,6 @@ const LOCK_EX_NB = 2 | 4
 
 export const S_IFMT = 0o170000
 export const S_IFDIR = 0o040000
-export const S_IFREG = 0o100000
 export const S_IFLNK = 0o120000
 export const S_IFCHR = 0o020000
 export const S_IFBLK = 0o060000
@@ -76,14 +77,10 @@ export const EEXIST = -errno.EEXIST
 export const ENOENT = -errno.ENOENT
 export const ENOTDIR = -errno.ENOTDIR
 export const EISDIR = -errno.EISDIR
-export const ELOOP = -errno.ELOOP
-export const EXDEV = -errno.EXDEV
 export const ENOTEMPTY = -errno.ENOTEMPTY
 export const EINVAL = -errno.EINVAL
 export const EPERM = -errno.EPERM
 export const EACCES = -errno.EACCES
-export const ENOSYS = -errno.ENOSYS
-export const ENAMETOOLONG = -errno.ENAMETOOLONG
 export const EAGAIN = -errno.EAGAIN
 export const EBUSY = -errno.EBUSY
 export const EOPNOTSUPP = -errno.EOPNOTSUPP
@@ -271,6 +268,12 @@ export function statusAt(directory: number, name: ByteString): Status | number {
     device: statusRoom.toString('latin1', 136, 144),
     identity: statusRoom.toString('latin1', 32, 40) + statusRoom.toString('latin1', 136, 144),
   }
+}
+
+/** Whether a name is a directory itself, not a symlink to one. */
+export function isDirectoryAt(directory: number, name: ByteString): boolean {
+  const status = statusAt(directory, name)
+  return typeof status !== 'number' && (status.mode & S_IFMT) === S_IFDIR
 }
 
 function bytes(value: ByteString): Buffer {
