@@ -30,6 +30,11 @@ As root the result is exact: owners, modes, times, links, devices, capabilities,
       env: 'IMGTOOL_PROGRESS',
     }),
     sync: Flags.boolean({description: 'wait for the disk before the directory appears', env: 'IMGTOOL_SYNC'}),
+    threads: Flags.boolean({
+      allowNo: true,
+      description: 'use several threads  [default: where that is faster]',
+      env: 'IMGTOOL_THREADS',
+    }),
   }
   static override readonly examples = [
     '<%= config.bin %> <%= command.id %> app.tar rootfs',
@@ -55,6 +60,7 @@ As root the result is exact: owners, modes, times, links, devices, capabilities,
         onWarning: (warning) => void this.warn(warning.message, warning.code),
         signal,
         sync: this.flags.sync,
+        threads: this.flags.threads,
       })
       progress.stop()
       this.say(summary(result, directory, dryRun))

@@ -1,5 +1,5 @@
 /** Content digests: `sha256:<64 hex>` and its siblings, parsed strictly, computed in one place. */
-import {createHash, type Hash} from 'node:crypto'
+import {createHash} from 'node:crypto'
 import {ImgtoolError} from './errors.ts'
 
 /** A digest as image documents write it, `algorithm:hex`, already checked by {@link parseDigest}. */
@@ -39,10 +39,25 @@ export function sha256(bytes: Buffer | string): Digest {
   return `sha256:${createHash('sha256').update(bytes).digest('hex')}`
 }
 
-/** A running hash that ends in a {@link Digest} of the algorithm that another digest has. */
-export function startDigest(algorithm = 'sha256'): {readonly hash: Hash; digest(): Digest} {
+/** A digest that grows. */
+export interface RunningDigest {
+  /** @param chunk of memory that threads share is read until it is released; any other is done with when this returns */
+  update(chunk: Buffer): void
+  digest(): Digest
+}
+
+/** Computes a digest where it is asked for. */
+export function startDigest(algorithm = 'sha256'): RunningDigest {
   const hash = createHash(algorithm)
-  return {hash, digest: () => `${algorithm}:${hash.digest('hex')}` as Digest}
+  return {
+    update: (chunk) => void hash.update(chunk),
+    digest: () => `${algorithm}:${hash.digest('hex')}` as Digest,
+  }
+}
+
+/** Bytes of a digest. */
+export function digestSize(algorithm: string): number {
+  return hexLength[algorithm]! / 2
 }
 
 /** The first twelve hex digits, as docker prints ids. */

@@ -34,7 +34,7 @@ export async function resolveV1(
     const known = diffIDs.get(node.layer)
     const diffID =
       known ??
-      (await readLayer({index: parent?.diffIDs.length ?? 0, blob: node.layer}, nothing, budget, options.signal)).diffID
+      (await readLayer({index: parent?.diffIDs.length ?? 0, blob: node.layer}, nothing, budget, options)).diffID
     diffIDs.set(node.layer, diffID)
     configs.set(node.id, convert(node, parent, diffID))
   }

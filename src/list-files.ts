@@ -56,7 +56,7 @@ export async function listFiles(image: Image, options: ListOptions = {}): Promis
   for (const layer of image.layers) {
     tree.startLayer()
     const decoder = new ChangeDecoder(tree, () => {})
-    await readLayer(layer, decoder, budget, options.signal)
+    await readLayer(layer, decoder, budget, options)
     decoder.finish()
   }
   const path = trim(options.path ?? '')
@@ -92,7 +92,7 @@ export async function listLayer(image: Image, index: number, options: ListOption
     layer,
     {entry: take, data: () => {}, end: () => {}},
     startBudget(options.limits ?? defaultLimits),
-    options.signal,
+    options,
   )
   if (listed.length === 0 && path !== '') throw notFound(options.path ?? '')
   return listed

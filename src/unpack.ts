@@ -8,6 +8,7 @@ import {ChangeDecoder, type ChangeSink, type OnWarning} from './layer/change.ts'
 import {type Budget, readLayer, startBudget} from './layer/read.ts'
 import type {Entry} from './layer/tar/entry.ts'
 import {defaultLimits, type Limits} from './limits.ts'
+import {startThreads, type Threads} from './threads.ts'
 
 export interface UnpackOptions {
   /** Unpack over a directory that is not empty: the image's entries replace what is in their way. @default false */
@@ -16,6 +17,8 @@ export interface UnpackOptions {
   readonly dryRun?: boolean
   /** Wait until the disk has everything before the target appears. @default false */
   readonly sync?: boolean
+  /** Use several threads; by default where that is faster: on several cores, for an image of some size. */
+  readonly threads?: boolean | undefined
   readonly limits?: Limits
   readonly onWarning?: OnWarning
   /** Called once before anything is written, with what cannot be kept without privileges, one sentence. */
@@ -75,16 +78,18 @@ export async function unpackImage(image: Image, target: string, options: UnpackO
     state,
     ...(losses === undefined ? {} : {losses}),
   })
-  if (options.dryRun) return result(await applyLayers(image, counter, () => {}, options))
+  await using threads = await startThreads(image, options.threads)
+  if (options.dryRun) return result(await applyLayers(image, counter, () => {}, threads, options))
   const onWarning = options.onWarning ?? (() => {})
   const {DirectoryDriver} = await import('./driver/directory.ts')
-  const driver = new DirectoryDriver(target, {force, onWarning})
+  const driver = new DirectoryDriver(target, {force, onWarning, thread: threads.files})
   try {
     counter.target = driver.changes
     const diffIDs = await applyLayers(
       image,
       counter,
       (layer) => driver.changes.startLayer(layer > 0 || driver.isMerge),
+      threads,
       options,
     )
     options.signal?.throwIfAborted()
@@ -112,6 +117,7 @@ async function applyLayers(
   image: Image,
   sink: ChangeSink,
   startLayer: (layer: number) => void,
+  threads: Threads,
   options: UnpackOptions,
 ): Promise<Digest[]> {
   const budget: Budget = startBudget(options.limits ?? defaultLimits)
@@ -124,7 +130,11 @@ async function applyLayers(
     const decoder = new ChangeDecoder(sink, warn)
     const report = (read: number) =>
       options.onProgress?.({layer: layer.index, layers: image.layers.length, bytes: bytes + read, totalBytes})
-    const facts = await readLayer({...layer, blob: reporting(layer.blob, report)}, decoder, budget, options.signal)
+    const source = {...layer, blob: reporting(layer.blob, report)}
+    const facts = await readLayer(source, decoder, budget, {
+      signal: options.signal,
+      tools: await threads.tools(layer.blob.size),
+    })
     decoder.finish()
     bytes += layer.blob.size
     diffIDs.push(facts.diffID)
@@ -135,9 +145,9 @@ async function applyLayers(
 function reporting(blob: Image['layers'][number]['blob'], report: (read: number) => void): typeof blob {
   return {
     ...blob,
-    async *stream() {
+    async *stream(buffers) {
       let read = 0
-      for await (const chunk of blob.stream()) {
+      for await (const chunk of blob.stream(buffers)) {
         yield chunk
         read += chunk.length
         report(read)

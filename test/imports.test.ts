@@ -13,14 +13,15 @@ interface Import {
 /** What every room may know; `errors`, `text`, `digest` and `limits` are known to all. */
 const flow: Readonly<Record<string, readonly string[]>> = {
   os: [],
+  thread: [],
   compression: [],
-  archive: ['compression'],
+  archive: ['compression', 'thread'],
   image: ['archive'],
-  layer: ['compression', 'archive (types)'],
-  driver: ['layer', 'os'],
+  layer: ['compression', 'thread', 'archive (types)'],
+  driver: ['layer', 'thread', 'os'],
   view: [],
   cli: ['archive', 'compression', 'image', 'layer', 'driver', 'view', 'use case'],
-  'use case': ['archive', 'compression', 'image', 'layer', 'driver', 'os', 'use case'],
+  'use case': ['archive', 'compression', 'image', 'layer', 'driver', 'os', 'thread', 'use case'],
   command: ['use case', 'cli', 'view', 'image'],
   common: ['common'],
 }

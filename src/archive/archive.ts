@@ -1,5 +1,7 @@
 /** An archive is an index of named byte ranges: a tar, a directory, or either behind a compression or a pipe. */
+
 import type {ByteString} from '../text.ts'
+import type {ChunkSource} from '../thread/chunks.ts'
 
 /** Bytes somewhere in an archive, read by position: nothing is ever extracted. */
 export interface Blob {
@@ -15,8 +17,12 @@ export interface Blob {
    * @throws {ImgtoolError} ARCHIVE_TRUNCATED when the archive ends before the blob does
    */
   read(position: number, length: number): Promise<Buffer>
-  /** Streams the whole blob in order. A chunk is valid until the next one is asked for. */
-  stream(): AsyncIterable<Buffer>
+  /**
+   * Streams the whole blob in order. A chunk is valid until the next one is asked for.
+   *
+   * @param buffers what chunks are read into; released when the next chunk is asked for
+   */
+  stream(buffers?: ChunkSource): AsyncIterable<Buffer>
 }
 
 /** A named member of an archive. */

@@ -2,11 +2,12 @@
 import type {FileHandle} from 'node:fs/promises'
 import {ImgtoolError} from '../errors.ts'
 import {type ByteString, printable} from '../text.ts'
+import {type ChunkSource, Chunks} from '../thread/chunks.ts'
 import type {Blob} from './archive.ts'
 import {explainSystemError} from './system-error.ts'
 
-/** Bytes read at a time by {@link Blob.stream}: large enough that system calls do not count, small enough for two in memory. */
-const chunkSize = 1024 * 1024
+/** Chunks of a stream at a time: one at work, the others being read. */
+const chunksAhead = 4
 
 /** Where a blob's bytes lie. `open` may be called often; what it returns is closed only where `close` says so. */
 export interface Range {
@@ -23,7 +24,7 @@ export function rangeBlob(range: Range): Blob {
     name: range.name,
     size: range.size,
     read: (position, length) => readRange(range, position, length),
-    stream: () => streamRange(range),
+    stream: (buffers = new Chunks(chunksAhead)) => streamRange(range, buffers),
   }
 }
 
@@ -37,25 +38,29 @@ async function readRange(range: Range, position: number, length: number): Promis
   }
 }
 
-async function* streamRange(range: Range): AsyncGenerator<Buffer> {
+/** Reads ahead, so that nobody waits for the disk. */
+async function* streamRange(range: Range, buffers: ChunkSource): AsyncGenerator<Buffer> {
   const handle = await range.open()
+  const ahead: {readonly buffer: Buffer; readonly filled: Promise<Buffer>}[] = []
+  let position = 0
+  const readAhead = () => {
+    for (; position < range.size && ahead.length < chunksAhead; position += ahead.at(-1)!.buffer.length) {
+      const buffer = buffers.take()
+      const filled = readFully(range, handle, buffer.subarray(0, range.size - position), position)
+      // The consumer may leave before this is waited for: its failure must not surface as an unhandled rejection.
+      filled.catch(() => {})
+      ahead.push({buffer, filled})
+    }
+  }
   try {
-    const buffers = [
-      Buffer.allocUnsafe(Math.min(chunkSize, range.size)),
-      Buffer.allocUnsafe(Math.min(chunkSize, range.size)),
-    ]
-    const fill = (position: number, turn: number) =>
-      readFully(range, handle, buffers[turn % 2]!.subarray(0, Math.min(chunkSize, range.size - position)), position)
-    let next = range.size > 0 ? fill(0, 0) : undefined
-    for (let position = 0, turn = 1; next !== undefined; turn++) {
-      const chunk: Buffer = await next
-      position += chunk.length
-      next = position < range.size ? fill(position, turn) : undefined
-      // The consumer may leave while the next read runs: its failure must not surface as an unhandled rejection.
-      next?.catch(() => {})
-      yield chunk
+    for (readAhead(); ahead.length > 0; readAhead()) {
+      yield await ahead[0]!.filled
+      buffers.release(ahead.shift()!.buffer)
     }
   } finally {
+    // Whoever takes these buffers next must not find them still being read into.
+    await Promise.allSettled(ahead.map(({filled}) => filled))
+    for (const {buffer} of ahead) buffers.release(buffer)
     await range.close(handle)
   }
 }

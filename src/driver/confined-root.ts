@@ -28,11 +28,18 @@ export interface Place {
   readonly path: ByteString
 }
 
-/** Called for a directory that is made because an entry below it needs it, right after. */
-export type OnImplied = (place: Place) => void
+/** Who works in the same tree at the same time. */
+export interface Neighbours {
+  /** Called for a directory that is made because an entry below it needs it, right after. */
+  onImplied(place: Place): void
+  /** Called before the tree is asked what is at a path; undefined where the way may lead anywhere. */
+  beforeLooking(path: ByteString | undefined): void
+  /** Called before a descriptor of a {@link Place} is closed. */
+  beforeClosing(descriptor: number): void
+}
 
 /** Descriptors kept open: entries come in runs of one directory, and a run must work with 64 descriptors in all. */
-const maximumOpen = 32
+const maximumOpen = 24
 /** Ways through symlinks that are known at a time. */
 const maximumAliases = 1024
 /** As Linux itself. @see path_resolution(7) */
@@ -44,16 +51,16 @@ const maximumPath = 4095
 
 export class ConfinedRoot {
   readonly root: Place
-  readonly #onImplied: OnImplied
+  readonly #neighbours: Neighbours
   /** By {@link Place.path}, least recently used first. */
   readonly #open = new Map<ByteString, Place>()
   /** Where paths that go through symlinks ended, until anything that could be one of them is removed. */
   readonly #aliases = new Map<ByteString, ByteString>()
 
   /** @param descriptor of the root, O_PATH or not; stays the caller's */
-  constructor(descriptor: number, onImplied: OnImplied) {
+  constructor(descriptor: number, neighbours: Neighbours) {
     this.root = {descriptor, path: ''}
-    this.#onImplied = onImplied
+    this.#neighbours = neighbours
   }
 
   /**
@@ -84,8 +91,7 @@ export class ConfinedRoot {
     this.#open.set(place.path, place)
     if (this.#open.size <= maximumOpen) return
     const [oldest] = this.#open.values()
-    this.#open.delete(oldest!.path)
-    close(oldest!.descriptor)
+    this.#close(oldest!)
   }
 
   /** Must be called whenever a name is removed: a directory there, and links that led through it, are known no more. */
@@ -93,18 +99,32 @@ export class ConfinedRoot {
     this.#aliases.clear()
     for (const [known, place] of this.#open) {
       if (known !== path && !known.startsWith(`${path}/`)) continue
-      this.#open.delete(known)
-      close(place.descriptor)
+      this.#close(place)
     }
   }
 
+  /** Whether a path is known to be a directory, by itself or by what is below it. */
+  isKnown(path: ByteString): boolean {
+    const end = path.length
+    for (const known of this.#open.keys())
+      if (known.startsWith(path) && (known.length === end || known[end] === '/')) return true
+    return false
+  }
+
   close(): void {
-    for (const place of this.#open.values()) close(place.descriptor)
-    this.#open.clear()
+    for (const place of this.#open.values()) this.#close(place)
+  }
+
+  #close({path, descriptor}: Place): void {
+    this.#open.delete(path)
+    this.#neighbours.beforeClosing(descriptor)
+    close(descriptor)
   }
 
   #lookUp(path: ByteString): Place | undefined {
     if (path === '') return this.root
+    // What an alias leads through may be about to change.
+    if (this.#aliases.has(path)) this.#neighbours.beforeLooking(undefined)
     const known = this.#aliases.get(path) ?? path
     const place = this.#open.get(known)
     if (place !== undefined) {
@@ -113,6 +133,7 @@ export class ConfinedRoot {
       return place
     }
     if (known.length > maximumPath) return undefined
+    this.#neighbours.beforeLooking(known)
     const descriptor = openDirectoryBeneath(this.root.descriptor, known)
     if (descriptor < 0) return undefined
     const opened = {descriptor, path: known}
@@ -122,6 +143,7 @@ export class ConfinedRoot {
 
   /** @returns undefined where a directory is missing and must not be made, or something else is in the way */
   #walk(path: ByteString, {make, follow}: {make: boolean; follow: boolean}): Place | undefined {
+    this.#neighbours.beforeLooking(undefined)
     const walk = new Walk(this.root.descriptor, path)
     try {
       for (let part = walk.next(); part !== undefined; part = walk.next()) {
@@ -140,7 +162,7 @@ export class ConfinedRoot {
   #make(walk: Walk, name: ByteString): void {
     check(makeDirectoryAt(walk.descriptor, name, 0o700), 'make directory', name)
     walk.descend(name, check(openAt(walk.descriptor, name, O_PLACE), 'open directory', name))
-    this.#onImplied({descriptor: walk.descriptor, path: walk.path})
+    this.#neighbours.onImplied({descriptor: walk.descriptor, path: walk.path})
   }
 
   #arrive(path: ByteString, walk: Walk): Place {

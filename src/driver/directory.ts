@@ -10,6 +10,7 @@ import {ImgtoolError} from '../errors.ts'
 import type {OnWarning} from '../layer/change.ts'
 import * as os from '../os/libc.ts'
 import {fromText, printableText} from '../text.ts'
+import type {FileThread} from './file-writer.ts'
 import {InPlace} from './in-place.ts'
 import {type Privileges, readPrivileges} from './privileges.ts'
 import {removeTree} from './remove.ts'
@@ -32,7 +33,10 @@ export class DirectoryDriver {
    *
    * @throws {ImgtoolError} as {@link checkTarget}, PERMISSION_DENIED, NO_SPACE
    */
-  constructor(target: string, options: {readonly force: boolean; readonly onWarning: OnWarning}) {
+  constructor(
+    target: string,
+    options: {readonly force: boolean; readonly onWarning: OnWarning; readonly thread?: FileThread | undefined},
+  ) {
     this.#state = checkTarget(target, options)
     const located = locateTarget(target)
     const {parent, name, shown} = located
@@ -46,7 +50,7 @@ export class DirectoryDriver {
       this.#staging = makeStaging(this.#parent, name, shown)
       dropInherited(this.#staging.descriptor, this.privileges, shown)
       if (this.#state === 'occupied') copyInto(resolve(parent, name), this.#staging.descriptor, shown)
-      this.changes = new InPlace(this.#staging.descriptor, this.privileges, options.onWarning)
+      this.changes = new InPlace(this.#staging.descriptor, this.privileges, options.onWarning, options.thread)
     } catch (error) {
       this.#release()
       throw error

@@ -4,7 +4,6 @@
  *
  * @see OCI image-spec layer.md, "Applying Changesets"
  */
-import {writeSync} from 'node:fs'
 import {ImgtoolError} from '../errors.ts'
 import type {ChangeSink, OnWarning} from '../layer/change.ts'
 import {joinPath, splitPath} from '../layer/path.ts'
@@ -14,36 +13,40 @@ import * as os from '../os/libc.ts'
 import {type ByteString, printable} from '../text.ts'
 import {ConfinedRoot, type Place} from './confined-root.ts'
 import {DirectoryRecords} from './directory-records.ts'
+import {type FileThread, FileWriter} from './file-writer.ts'
 import {KeptPaths} from './kept-paths.ts'
 import {Metadata} from './metadata.ts'
 import type {Privileges} from './privileges.ts'
 import {listDirectory, removeTree} from './remove.ts'
 
-interface OpenFile {
-  readonly descriptor: number
-  readonly entry: Entry
-}
-
-const O_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-
 export class InPlace implements ChangeSink {
   readonly #root: ConfinedRoot
   readonly #metadata: Metadata
+  readonly #files: FileWriter
   readonly #warn: OnWarning
   readonly #directories: DirectoryRecords
   /** Undefined while nothing lies below, so that nothing can be hidden. */
   #kept: KeptPaths | undefined
   /** Directories of which this layer has hidden all that lies below it: that cannot come back. */
   readonly #hidden = new Set<ByteString>()
-  #open: OpenFile | undefined
   /** Devices that could not be made, and names that would have been links to them. */
   readonly #skipped = new Set<ByteString>()
+  /** The entry at work is a file. */
+  #isFile = false
   #mtime: Time = {seconds: 0, nanoseconds: 0}
 
-  /** @param root descriptor of the tree's directory; stays the caller's */
-  constructor(root: number, privileges: Privileges, warn: OnWarning) {
-    this.#root = new ConfinedRoot(root, (place) => this.#adoptImplied(place))
+  /**
+   * @param root descriptor of the tree's directory; stays the caller's
+   * @param thread makes files, too
+   */
+  constructor(root: number, privileges: Privileges, warn: OnWarning, thread?: FileThread) {
+    this.#root = new ConfinedRoot(root, {
+      onImplied: (place) => this.#adoptImplied(place),
+      beforeLooking: (path) => (path === undefined ? this.#files.drain() : this.#files.settle(path)),
+      beforeClosing: (descriptor) => this.#files.settleDescriptor(descriptor),
+    })
     this.#metadata = new Metadata(privileges, warn)
+    this.#files = new FileWriter(thread, this.#metadata, (place, name) => this.#clear(place, name))
     this.#directories = new DirectoryRecords(this.#metadata)
     this.#warn = warn
   }
@@ -56,47 +59,34 @@ export class InPlace implements ChangeSink {
 
   add(entry: Entry): void {
     this.#mtime = entry.mtime
+    this.#isFile = entry.kind === 'file' && entry.path !== ''
     if (entry.path === '') this.#addRoot(entry)
     else this.#addNamed(entry)
   }
 
   data(chunk: Buffer, position: number): void {
-    const {descriptor, entry} = this.#open!
-    try {
-      for (let done = 0; done < chunk.length; ) {
-        done += writeSync(
-          descriptor,
-          chunk,
-          done,
-          chunk.length - done,
-          entry.pieces === undefined ? null : position + done,
-        )
-      }
-    } catch (error) {
-      throw os.systemError((error as NodeJS.ErrnoException).code ?? 'EIO', `write "${printable(entry.path)}"`, error)
-    }
+    this.#files.data(chunk, position)
   }
 
   end(): void {
-    if (this.#open === undefined) return
-    const {descriptor, entry} = this.#open
-    if (entry.pieces !== undefined) os.check(os.truncate(descriptor, entry.size), 'write', entry.path)
-    this.#metadata.finishFile(descriptor, entry)
-    this.#closeFile()
+    if (this.#isFile) this.#files.end()
   }
 
   remove(path: ByteString): void {
+    this.#files.drain()
     const {directory, name} = splitPath(path)
     const place = this.#root.find(directory)
     if (place !== undefined && this.#kept !== undefined) this.#hide(place, name)
   }
 
   opaque(path: ByteString): void {
+    this.#files.drain()
     const place = this.#root.find(path)
     if (place !== undefined && this.#kept !== undefined) this.#hideBelow(place.path)
   }
 
   discard(path: ByteString): void {
+    this.#files.drain()
     const {directory, name} = splitPath(path)
     const place = this.#root.find(directory)
     if (place !== undefined) this.#clear(place, name)
@@ -108,12 +98,13 @@ export class InPlace implements ChangeSink {
    * @param keepRoot leave the root as it is when no layer describes it
    */
   finish(keepRoot: boolean): void {
+    this.#files.drain()
     this.#directories.finish(this.#root, keepRoot ? undefined : this.#mtime)
   }
 
   /** Closes what is open, whatever happened. */
   close(): void {
-    this.#closeFile()
+    this.#files.close()
     this.#root.close()
   }
 
@@ -123,12 +114,7 @@ export class InPlace implements ChangeSink {
     const path = joinPath(place.path, name)
     switch (entry.kind) {
       case 'file':
-        this.#open = {
-          entry,
-          descriptor: this.#create(place, name, entry, () =>
-            os.openAt(place.descriptor, name, O_NEW, entry.mode & 0o777),
-          ),
-        }
+        this.#files.begin(place, name, entry, !this.#root.isKnown(path))
         break
       case 'directory':
         this.#addDirectory(place, name, entry)
@@ -142,17 +128,13 @@ export class InPlace implements ChangeSink {
     this.#kept?.add(path)
   }
 
-  #closeFile(): void {
-    if (this.#open !== undefined) os.close(this.#open.descriptor)
-    this.#open = undefined
-  }
-
   #addRoot(entry: Entry): void {
     if (entry.kind !== 'directory') throw new ImgtoolError('ENTRY_INVALID', `The root would become a ${entry.kind}`)
     this.#directories.describe(this.#root.root, entry, true)
   }
 
   #addDirectory(parent: Place, name: ByteString, entry: Entry): void {
+    this.#files.settle(joinPath(parent.path, name))
     const made = os.makeDirectoryAt(parent.descriptor, name, 0o700)
     const merged = made === os.EEXIST && os.isDirectoryAt(parent.descriptor, name)
     if (!merged && made < 0) this.#create(parent, name, entry, () => os.makeDirectoryAt(parent.descriptor, name, 0o700))
@@ -174,7 +156,9 @@ export class InPlace implements ChangeSink {
   #addSpecial(place: Place, name: ByteString, entry: Entry): void {
     const {kind, mode, deviceMajor, deviceMinor} = entry
     const isDevice = kind === 'character' || kind === 'block'
+    this.#files.settle(joinPath(place.path, name))
     if (isDevice && !this.#metadata.canMakeDevices()) {
+      this.#files.drain()
       this.#clear(place, name)
       this.#skip(joinPath(place.path, name), entry)
       return
@@ -197,8 +181,10 @@ export class InPlace implements ChangeSink {
   }
 
   #addLink(directory: ByteString, name: ByteString, path: ByteString, entry: Entry): void {
+    this.#files.settle(path)
     let failed = this.#link(directory, name, path, entry)
     if (failed === os.EEXIST) {
+      this.#files.drain()
       this.#clear(this.#root.enter(directory), name)
       // What stood in the way may have been a directory with the target in it.
       failed = this.#link(directory, name, path, entry)
@@ -226,6 +212,7 @@ export class InPlace implements ChangeSink {
     const {directory, name} = splitPath(entry.link)
     const place = this.#root.find(directory)
     if (place === undefined || name === '') throw linkError(entry, 'it is not there')
+    this.#files.settle(joinPath(place.path, name))
     return {place, name}
   }
 
@@ -233,6 +220,7 @@ export class InPlace implements ChangeSink {
   #create(place: Place, name: ByteString, entry: Entry, make: () => number): number {
     let result = make()
     if (result === os.EEXIST) {
+      this.#files.drain()
       this.#clear(place, name)
       result = make()
     }

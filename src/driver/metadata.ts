@@ -44,7 +44,7 @@ export class Metadata {
     // Only root may set xattrs of a file that its owner may not write to. @see xattr(7), "Extended user attributes"
     const isLocked = entry.xattrs.size > 0 && (entry.mode & 0o200) === 0
     if (isLocked) this.#check(changeMode(descriptor, 0o600), 'set the mode of', entry)
-    else if (this.#needsMode(entry)) this.#check(changeMode(descriptor, entry.mode), 'set the mode of', entry)
+    else if (this.needsMode(entry)) this.#check(changeMode(descriptor, entry.mode), 'set the mode of', entry)
     this.#setXattrs(entry, (name, value) => setXattr(descriptor, name, value))
     if (isLocked) this.#check(changeMode(descriptor, entry.mode), 'set the mode of', entry)
     this.#check(changeTime(descriptor, entry.mtime.seconds, entry.mtime.nanoseconds), 'set the time of', entry)
@@ -53,7 +53,7 @@ export class Metadata {
   /** For a symlink, device or fifo that was just made. */
   finishSpecial(directory: number, name: ByteString, entry: Entry): void {
     this.#own(entry, () => changeOwnerAt(directory, name, entry.uid, entry.gid))
-    if (entry.kind !== 'symlink' && this.#needsMode(entry)) this.#changeModeAt(directory, name, entry)
+    if (entry.kind !== 'symlink' && this.needsMode(entry)) this.#changeModeAt(directory, name, entry)
     this.#setXattrs(entry, (attribute, value) => setXattrAt(directory, name, attribute, value))
     this.#check(changeTimeAt(directory, name, entry.mtime.seconds, entry.mtime.nanoseconds), 'set the time of', entry)
   }
@@ -69,15 +69,18 @@ export class Metadata {
     return this.#privileges.canMakeDevices
   }
 
-  #needsMode(entry: Entry): boolean {
+  /** Whether a new file gets other permissions than it has from its creation. */
+  needsMode(entry: Entry): boolean {
     return (entry.mode & ~this.#plainBits) !== 0
   }
 
-  /** @param always also when the owner is whoever makes new files here */
-  #own(entry: Entry, change: () => number, always = false): void {
-    const {uid, gid, canChangeOwner} = this.#privileges
-    if (!canChangeOwner || (!always && entry.uid === uid && entry.gid === gid)) return
-    const failed = change()
+  /** Whether a new file belongs to somebody else, and that can be arranged. */
+  needsOwner({uid, gid}: Entry): boolean {
+    return this.#privileges.canChangeOwner && (uid !== this.#privileges.uid || gid !== this.#privileges.gid)
+  }
+
+  /** For the outcome of changing an owner: a warning where the owner does not exist here, an error for anything else. */
+  explainOwner(failed: number, entry: Entry): void {
     if (failed === EINVAL || failed === EPERM) {
       // In a user namespace most ids do not exist.
       this.#warn({
@@ -86,6 +89,11 @@ export class Metadata {
         entry: entry.path,
       })
     } else this.#check(failed, 'set the owner of', entry)
+  }
+
+  /** @param always also when the owner is whoever makes new files here */
+  #own(entry: Entry, change: () => number, always = false): void {
+    if (always ? this.#privileges.canChangeOwner : this.needsOwner(entry)) this.explainOwner(change(), entry)
   }
 
   #changeModeAt(directory: number, name: ByteString, entry: Entry): void {

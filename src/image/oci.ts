@@ -219,9 +219,9 @@ async function readVerified(
   const blob = requireBlob(archive, blobName(digest), 'the blob')
   requireSize(blob, descriptor)
   const bytes = await readDocument(blob, limits[limit], limit)
-  const {hash, digest: finish} = startDigest(digestAlgorithm(digest))
-  hash.update(bytes)
-  const actual = finish()
+  const running = startDigest(digestAlgorithm(digest))
+  running.update(bytes)
+  const actual = running.digest()
   if (actual === digest) return bytes
   throw new ImgtoolError('DIGEST_MISMATCH', `Cannot read "${blobName(digest)}": its bytes have the digest ${actual}`, {
     entry: blobName(digest),

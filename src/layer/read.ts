@@ -2,9 +2,11 @@
 import type {Blob} from '../archive/archive.ts'
 import {decompress} from '../compression/decompress.ts'
 import {type Compression, detectCompression} from '../compression/detect.ts'
-import {type Digest, digestAlgorithm, startDigest} from '../digest.ts'
+import {type Digest, digestAlgorithm, type RunningDigest} from '../digest.ts'
 import {ImgtoolError} from '../errors.ts'
 import {checkLimit, type Limits} from '../limits.ts'
+import type {Chunks} from '../thread/chunks.ts'
+import {type Hasher, inlineHasher} from './hasher.ts'
 import {type EntrySink, TarParser} from './tar/parser.ts'
 
 /** What is known of a layer before it is read. */
@@ -31,6 +33,19 @@ export interface Budget {
   bytes: number
 }
 
+/** What reading may use beside the calling thread. */
+export interface ReadTools {
+  readonly hasher: Hasher
+  /** Memory that layers are read into, for threads to see. */
+  readonly chunks: Chunks
+}
+
+export interface ReadOptions {
+  /** Ends the run between two chunks. */
+  readonly signal?: AbortSignal | undefined
+  readonly tools?: ReadTools | undefined
+}
+
 /** @returns a budget for the layers of one image */
 export function startBudget(limits: Limits): Budget {
   return {limits, entries: 0, bytes: 0}
@@ -46,7 +61,6 @@ const ratioFrom = 64 * 1024 * 1024
  *
  * The sink sees entries before the digests are known to be right: whoever keeps what it made must wait for this to return.
  *
- * @param signal ends the run between two chunks
  * @throws {ImgtoolError} DIGEST_MISMATCH, TAR_INVALID and siblings, COMPRESSION_INVALID, LIMIT_EXCEEDED, BLOB_MISSING,
  *   with the layer's number; and what the sink throws
  */
@@ -54,10 +68,10 @@ export async function readLayer(
   layer: LayerSource,
   sink: EntrySink,
   budget: Budget,
-  signal?: AbortSignal,
+  options: ReadOptions = {},
 ): Promise<LayerFacts> {
   try {
-    return await readVerified(layer, sink, budget, signal)
+    return await readVerified(layer, sink, budget, options)
   } catch (error) {
     throw error instanceof ImgtoolError ? error.within({layer: layer.index}) : error
   }
@@ -67,23 +81,27 @@ async function readVerified(
   layer: LayerSource,
   sink: EntrySink,
   budget: Budget,
-  signal?: AbortSignal,
+  {signal, tools}: ReadOptions,
 ): Promise<LayerFacts> {
+  const {hasher = inlineHasher, chunks} = tools ?? {}
   const compression = detectCompression(await layer.blob.read(0, headSize))
-  const stored = new Verifier(layer.digest, `layer ${layer.index}`)
-  const plain = new Verifier(layer.diffID, `the uncompressed tar of layer ${layer.index}`)
   const isPlain = compression === 'none'
   // The bytes of an uncompressed layer are hashed once, for both of its digests.
   const isSame = isPlain && algorithmOf(layer.digest) === algorithmOf(layer.diffID)
   const watched = !isSame && layer.digest !== undefined
-  const source = watched ? stored.watch(layer.blob.stream()) : layer.blob.stream()
+  const verify = (expected: Digest | undefined, what: string) =>
+    new Verifier(expected, what, hasher.start(algorithmOf(expected), layer.blob.size))
+  const plain = verify(layer.diffID, `the uncompressed tar of layer ${layer.index}`)
+  const stored = watched ? verify(layer.digest, `layer ${layer.index}`) : undefined
+  const bytes = layer.blob.stream(chunks)
+  const source = stored?.watch(bytes) ?? bytes
   const {limits} = budget
   const parser = new TarParser(sink, limits, () =>
     checkLimit(limits, 'entries', ++budget.entries, 'entries of the image'),
   )
   const entriesBefore = budget.entries
   let tarSize = 0
-  for await (const chunk of isPlain ? source : decompress(source, compression)) {
+  for await (const chunk of isPlain ? source : shared(decompress(source, compression), chunks)) {
     signal?.throwIfAborted()
     tarSize += chunk.length
     budget.bytes += chunk.length
@@ -96,8 +114,8 @@ async function readVerified(
   }
   parser.finish()
   const diffID = plain.verify()
-  if (watched) stored.verify()
-  else stored.verifySame(diffID)
+  if (stored === undefined) checkDigest(layer.digest, diffID, `layer ${layer.index}`)
+  else stored.verify()
   return {diffID, compression, tarSize, entries: budget.entries - entriesBefore}
 }
 
@@ -105,20 +123,28 @@ function algorithmOf(digest: Digest | undefined): string {
   return digest === undefined ? 'sha256' : digestAlgorithm(digest)
 }
 
+/** Moves chunks to where other threads can see them. */
+async function* shared(source: AsyncIterable<Buffer>, chunks: Chunks | undefined): AsyncGenerator<Buffer> {
+  for await (const chunk of source) {
+    if (chunks === undefined) yield chunk
+    else yield* chunks.copies(chunk)
+  }
+}
+
 /** Hashes bytes on their way and compares the result with what was promised. */
 class Verifier {
   readonly #expected: Digest | undefined
   readonly #what: string
-  readonly #running: ReturnType<typeof startDigest>
+  readonly #running: RunningDigest
 
-  constructor(expected: Digest | undefined, what: string) {
+  constructor(expected: Digest | undefined, what: string, running: RunningDigest) {
     this.#expected = expected
     this.#what = what
-    this.#running = startDigest(algorithmOf(expected))
+    this.#running = running
   }
 
   update(chunk: Buffer): void {
-    this.#running.hash.update(chunk)
+    this.#running.update(chunk)
   }
 
   async *watch(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
@@ -130,20 +156,15 @@ class Verifier {
 
   verify(): Digest {
     const actual = this.#running.digest()
-    this.verifySame(actual)
+    checkDigest(this.#expected, actual, this.#what)
     return actual
   }
+}
 
-  /** For bytes that another verifier has hashed. */
-  verifySame(actual: Digest): void {
-    if (this.#expected === undefined || this.#expected === actual) return
-    throw new ImgtoolError(
-      'DIGEST_MISMATCH',
-      `Cannot use ${this.#what}: its digest is ${actual}, expected ${this.#expected}`,
-      {
-        expected: this.#expected,
-        actual,
-      },
-    )
-  }
+function checkDigest(expected: Digest | undefined, actual: Digest, what: string): void {
+  if (expected === undefined || expected === actual) return
+  throw new ImgtoolError('DIGEST_MISMATCH', `Cannot use ${what}: its digest is ${actual}, expected ${expected}`, {
+    expected,
+    actual,
+  })
 }

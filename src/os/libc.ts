@@ -5,7 +5,7 @@
  * "it is not there" are ordinary answers here and exceptions are slow. Structures are passed as Buffers only, never as
  * objects: a thread that ends inside a conversion would crash the process.
  */
-import {constants as fsConstants} from 'node:fs'
+import {constants as fsConstants, writeSync} from 'node:fs'
 import {constants} from 'node:os'
 import koffi from 'koffi'
 import {ImgtoolError} from '../errors.ts'
@@ -73,6 +73,7 @@ const calls = {
 const errnoNames = new Map(Object.entries(constants.errno).map(([name, number]) => [number as number, name]))
 const {errno} = constants
 
+export const EMFILE = -errno.EMFILE
 export const EEXIST = -errno.EEXIST
 export const ENOENT = -errno.ENOENT
 export const ENOTDIR = -errno.ENOTDIR
@@ -234,6 +235,25 @@ export function changeTime(descriptor: number, seconds: number, nanoseconds: num
 /** Sets the modification time of what an O_PATH descriptor holds. */
 export function changeTimeOfPath(descriptor: number, seconds: number, nanoseconds: number): number {
   return result(calls.utimensat(AT_FDCWD, path(descriptorPath(descriptor)), setTimes(seconds, nanoseconds), 0))
+}
+
+/**
+ * Writes all bytes.
+ *
+ * @param position in the file; undefined for behind what was written last
+ * @returns 0, or a negative errno
+ */
+export function write(descriptor: number, bytes: Buffer, position?: number): number {
+  try {
+    for (let done = 0; done < bytes.length; ) {
+      const at = position === undefined ? null : position + done
+      done += writeSync(descriptor, bytes, done, bytes.length - done, at)
+    }
+    return 0
+  } catch (error) {
+    const {code} = error as NodeJS.ErrnoException
+    return -((errno as Record<string, number>)[code ?? ''] ?? errno.EIO)
+  }
 }
 
 export function truncate(descriptor: number, size: number): number {

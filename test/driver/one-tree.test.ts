@@ -9,11 +9,13 @@ import {inspect, isDeepStrictEqual} from 'node:util'
 import test from 'ava'
 import fc from 'fast-check'
 import {DirectoryDriver} from '../../src/driver/directory.ts'
+import {FileThread} from '../../src/driver/file-writer.ts'
 import {isImgtoolError} from '../../src/errors.ts'
 import {ChangeDecoder, type ChangeSink} from '../../src/layer/change.ts'
 import {MergedTree} from '../../src/layer/merged-tree.ts'
 import {TarParser} from '../../src/layer/tar/parser.ts'
 import {defaultLimits} from '../../src/limits.ts'
+import {Chunks} from '../../src/thread/chunks.ts'
 import {directory, file, hardlink, member, symlink} from '../helpers/tar.ts'
 
 const runs = Number(process.env.IMGTOOL_FUZZ_RUNS ?? 150)
@@ -117,6 +119,23 @@ const layers = fc.array(fc.array(step, {minLength: 1, maxLength: 8}), {minLength
 
 test('layers come to the same tree in a directory and in memory', (t) => {
   t.timeout(600_000)
+  checkLayers()
+  t.pass()
+})
+
+test('layers come to the same tree when another thread makes files', async (t) => {
+  t.timeout(600_000)
+  const thread = new FileThread(new Chunks(16))
+  try {
+    await thread.settled
+    t.true(thread.orders.isServed)
+    checkLayers(thread)
+  } finally {
+    await thread.close()
+  }
+})
+
+function checkLayers(thread?: FileThread): void {
   const base = mkdtempSync(join(tmpdir(), 'imgtool-one-tree-'))
   try {
     fc.assert(
@@ -124,7 +143,7 @@ test('layers come to the same tree in a directory and in memory', (t) => {
         let left: readonly (readonly Step[])[] = list
         for (;;) {
           const inMemory = mergeLayers(left)
-          const onDisk = unpackLayers(join(base, 'target'), left)
+          const onDisk = unpackLayers(join(base, 'target'), left, thread)
           if (!isDeepStrictEqual(onDisk, inMemory)) throw new Error(explain(left, onDisk, inMemory))
           if (!('refused' in inMemory)) break
           // The layers without what was refused are a better example than no tree at all.
@@ -133,11 +152,10 @@ test('layers come to the same tree in a directory and in memory', (t) => {
       }),
       {numRuns: runs, includeErrorInReport: true},
     )
-    t.pass()
   } finally {
     rmSync(base, {recursive: true})
   }
-})
+}
 
 function explain(list: readonly (readonly Step[])[], onDisk: Outcome, inMemory: Outcome): string {
   const steps = list.flatMap((one, at) => one.map(({title}) => `layer ${at}: ${title}`))
@@ -154,10 +172,11 @@ function mergeLayers(list: readonly (readonly Step[])[]): Outcome {
   return refusal ?? {tree: describeMerged(tree)}
 }
 
-function unpackLayers(target: string, list: readonly (readonly Step[])[]): Outcome {
-  const driver = new DirectoryDriver(target, {force: false, onWarning: () => {}})
+function unpackLayers(target: string, list: readonly (readonly Step[])[], thread?: FileThread): Outcome {
+  const driver = new DirectoryDriver(target, {force: false, onWarning: () => {}, thread})
   try {
-    const refusal = applyLayers(list, driver.changes, (layer) => driver.changes.startLayer(layer > 0))
+    const startLayer = (layer: number) => driver.changes.startLayer(layer > 0)
+    const refusal = applyLayers(list, driver.changes, startLayer, thread?.chunks)
     if (refusal !== undefined) return refusal
     driver.commit({sync: false})
     return {tree: describeDirectory(target)}
@@ -168,14 +187,21 @@ function unpackLayers(target: string, list: readonly (readonly Step[])[]): Outco
 }
 
 /** @returns what was refused, if anything */
-function applyLayers(list: readonly (readonly Step[])[], sink: ChangeSink, startLayer: (layer: number) => void) {
+function applyLayers(
+  list: readonly (readonly Step[])[],
+  sink: ChangeSink,
+  startLayer: (layer: number) => void,
+  chunks?: Chunks,
+) {
   for (const [layer, steps] of list.entries()) {
     startLayer(layer)
     const decoder = new ChangeDecoder(sink, () => {})
     const parser = new TarParser(decoder, defaultLimits)
     for (const [at, {entry}] of steps.entries()) {
       try {
-        parser.write(entry(1000 * (layer + 1) + at))
+        const bytes = entry(1000 * (layer + 1) + at)
+        if (chunks === undefined) parser.write(bytes)
+        else chunks.share(bytes, (shared) => parser.write(shared))
       } catch (error) {
         if (isImgtoolError(error)) return {refused: error.code, layer, step: at}
         throw error

@@ -32,7 +32,7 @@ async function read(t: ExecutionContext, {stored = plain, limits, sink, signal, 
   const recorder = new Recorder()
   const budget = startBudget({...defaultLimits, ...limits})
   try {
-    const facts = await readLayer({index: 3, blob, ...layer}, sink ?? recorder, budget, signal)
+    const facts = await readLayer({index: 3, blob, ...layer}, sink ?? recorder, budget, {signal})
     return {facts, entries: recorder.entries, budget, blob}
   } finally {
     t.is(blob.open, 0)
@@ -158,7 +158,7 @@ test('a signal ends the reading between two chunks', async (t) => {
     if (next.path === 'f10') abort.abort()
     entry(next)
   }
-  const reading = readLayer({index: 0, blob}, recorder, startBudget(defaultLimits), abort.signal)
+  const reading = readLayer({index: 0, blob}, recorder, startBudget(defaultLimits), {signal: abort.signal})
   await t.throwsAsync(reading, {name: 'AbortError'})
   t.true(recorder.entries.length <= 12)
   t.is(blob.open, 0)

@@ -1,0 +1,191 @@
+/**
+ * Orders from one thread to another: records of numbers in shared memory, carried out in the order they were given.
+ *
+ * Nobody is told of each order, and nobody returns to an event loop: a layer has a million entries, and messages of worker
+ * threads cost more than the system calls that they would ask for.
+ */
+import {parentPort} from 'node:worker_threads'
+import type {Fence} from './chunks.ts'
+
+/** The numbers of all records: the same memory as numbers of 32 bits, of 64, and as bytes. */
+export interface Records {
+  readonly words: Int32Array
+  readonly longs: Float64Array
+  readonly bytes: Buffer
+}
+
+/**
+ * Carries out one order; it must not throw.
+ *
+ * @param at where its record begins in the words; in the longs at half of that, in the bytes at four times that
+ * @returns what the other side is told; 0 is success
+ */
+export type Run = (records: Records, at: number) => number
+
+/** The first words of every record are the ring's own; what is behind them belongs to the order. */
+const resultWord = 0
+const endWord = 1
+export const firstWord = 2
+
+/** Words before the records. */
+const written = 0
+const done = 1
+const awaited = 2
+const ready = 3
+const recordSize = 4
+const controlWords = 16
+
+/** Orders given before a sleeping consumer is woken: waking costs as much as a small order. */
+const batch = 8
+
+/** The side that gives orders. */
+export class Ring implements Fence {
+  /** For {@link serve}. */
+  readonly memory: SharedArrayBuffer
+  readonly records: Records
+  /** Is told of results other than 0, in order; it may throw. */
+  onResult: (order: number, result: number) => void = () => {}
+  readonly #control: Int32Array
+  readonly #capacity: number
+  readonly #size: number
+  #written = 0
+  #done = 0
+  #collected = 0
+  #unannounced = 0
+  #served = false
+
+  /**
+   * @param capacity orders that may be open at a time, a power of two
+   * @param size words of one record, even
+   */
+  constructor(capacity: number, size: number) {
+    this.memory = new SharedArrayBuffer(4 * (controlWords + capacity * size))
+    this.#control = new Int32Array(this.memory, 0, controlWords)
+    this.#control[recordSize] = size
+    this.records = recordsOf(this.memory)
+    this.#capacity = capacity
+    this.#size = size
+  }
+
+  /** Whether another thread carries orders out; before, none may be given. Once true, it stays so. */
+  get isServed(): boolean {
+    this.#served ||= Atomics.load(this.#control, ready) === 1
+    return this.#served
+  }
+
+  /** How many orders have been given. */
+  mark(): number {
+    return this.#written
+  }
+
+  /** How many of them are not known to be done. */
+  countOpen(): number {
+    this.#done = this.#written + ((Atomics.load(this.#control, done) - this.#written) | 0)
+    return this.#written - this.#done
+  }
+
+  /** Whether an order is done. */
+  isDone(order: number): boolean {
+    return order < this.#done || order < this.#written - this.countOpen()
+  }
+
+  /** Waits for room for the next order. @returns where in {@link records} its record begins; what is there is of old */
+  next(): number {
+    if (this.#written - this.#collected >= this.#capacity) {
+      // Some orders at once: to be woken for each would cost more.
+      if (this.countOpen() > this.#capacity - batch) this.wait(this.#written - (this.#capacity >> 1))
+      else this.#collect()
+    }
+    const at = this.place(this.#written)
+    this.records.words[at + endWord] = 0
+    return at
+  }
+
+  /** Gives the order that was written to the record of {@link next}. */
+  give(): void {
+    Atomics.store(this.#control, written, ++this.#written | 0)
+    if (++this.#unannounced >= batch) this.#announce()
+  }
+
+  /** Where the record of an order is. */
+  place(order: number): number {
+    return (order & (this.#capacity - 1)) * this.#size
+  }
+
+  /** Waits until so many of all orders ever given are carried out. */
+  wait(count: number): void {
+    if (this.#written - this.countOpen() < count) {
+      this.#announce()
+      while (this.#written - this.countOpen() < count) this.#sleep(count)
+    }
+    this.#collect()
+  }
+
+  /** Waits until everything is carried out. */
+  drain(): void {
+    this.wait(this.#written)
+  }
+
+  /** Lets the serving thread end, after all orders; none may be given any more. */
+  end(): void {
+    const at = this.next()
+    this.records.words[at + endWord] = 1
+    Atomics.store(this.#control, written, ++this.#written | 0)
+    this.#announce()
+  }
+
+  #sleep(count: number): void {
+    Atomics.store(this.#control, awaited, count | 0)
+    const seen = Atomics.load(this.#control, done)
+    if (((seen - count) | 0) < 0) Atomics.wait(this.#control, done, seen)
+  }
+
+  #announce(): void {
+    this.#unannounced = 0
+    Atomics.notify(this.#control, written)
+  }
+
+  #collect(): void {
+    while (this.#collected < this.#done) {
+      const order = this.#collected++
+      const result = this.records.words[this.place(order) + resultWord]!
+      if (result !== 0) this.onResult(order, result)
+    }
+  }
+}
+
+/** The side that carries orders out. Returns when the other side has ended the ring. */
+export function serve(memory: SharedArrayBuffer, run: Run): void {
+  const control = new Int32Array(memory, 0, controlWords)
+  const records = recordsOf(memory)
+  const {words} = records
+  const size = control[recordSize]!
+  const mask = words.length / size - 1
+  Atomics.store(control, ready, 1)
+  parentPort?.postMessage('ready')
+  for (;;) {
+    const count = Atomics.load(control, written)
+    let finished = Atomics.load(control, done)
+    if (((count - finished) | 0) <= 0) {
+      Atomics.wait(control, written, count)
+      continue
+    }
+    while (((count - finished) | 0) > 0) {
+      const at = (finished & mask) * size
+      if (words[at + endWord] === 1) return
+      words[at + resultWord] = run(records, at)
+      finished = (finished + 1) | 0
+      Atomics.store(control, done, finished)
+      if (finished === Atomics.load(control, awaited)) Atomics.notify(control, done)
+    }
+  }
+}
+
+function recordsOf(memory: SharedArrayBuffer): Records {
+  const start = 4 * controlWords
+  return {
+    words: new Int32Array(memory, start),
+    longs: new Float64Array(memory, start),
+    bytes: Buffer.from(memory, start),
+  }
+}

@@ -1,0 +1,55 @@
+/** Threads that carry out the orders of a {@link Ring}, for as long as a run lasts. */
+import module from 'node:module'
+import {availableParallelism} from 'node:os'
+import {dirname, extname} from 'node:path'
+import {Worker} from 'node:worker_threads'
+import type {Ring} from './ring.ts'
+
+/** Whether a second thread can make anything faster. */
+export function hasSeveralCores(): boolean {
+  return availableParallelism() > 1
+}
+
+/** A thread of its own. Where none can be had, orders are carried out by whoever gives them. */
+export class RingThread {
+  /** Resolves when it serves, or when it is clear that it never will. */
+  readonly settled: Promise<void>
+  readonly #ring: Ring
+  readonly #worker: Worker
+  readonly #ended: Promise<void>
+
+  /**
+   * @param module URL of the worker's module without an extension: a checkout has `.ts`, a package `.js`
+   * @param data for the module, beside the ring's memory
+   */
+  constructor(module: string, ring: Ring, data: object) {
+    this.#ring = ring
+    this.#worker = new Worker(new URL(module + extname(import.meta.filename)), {
+      workerData: {...data, ring: ring.memory},
+      env: {...process.env, ...compileCache()},
+      resourceLimits: {maxYoungGenerationSizeMb: 4},
+    })
+    this.#worker.unref()
+    this.#ended = new Promise((resolve) => this.#worker.once('exit', () => resolve()))
+    this.settled = new Promise((resolve) => {
+      this.#worker.once('message', () => resolve())
+      this.#worker.once('exit', () => resolve())
+      // What goes wrong with a thread before it serves is no loss; afterwards nothing in it throws.
+      this.#worker.once('error', () => resolve())
+    })
+  }
+
+  /** Ends the thread after all orders that were given. It must end by itself: one that is stopped in a system call takes the process with it. */
+  async close(): Promise<void> {
+    this.#worker.ref()
+    await this.settled
+    if (this.#ring.isServed) this.#ring.end()
+    await this.#ended
+  }
+}
+
+/** A thread finds compiled code only where its environment says so; the directory in use is one of the version in that one. */
+function compileCache(): {NODE_COMPILE_CACHE?: string} {
+  const directory = module.getCompileCacheDir()
+  return directory === undefined ? {} : {NODE_COMPILE_CACHE: dirname(directory)}
+}

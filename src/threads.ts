@@ -1,0 +1,45 @@
+/** The threads of one run, and the memory that they share. */
+import type {FileThread} from './driver/file-writer.ts'
+import type {Image} from './image/model.ts'
+import {HashThread} from './layer/hasher.ts'
+import type {ReadTools} from './layer/read.ts'
+import {Chunks} from './thread/chunks.ts'
+import {hasSeveralCores} from './thread/worker.ts'
+
+/** Bytes of an image from where on threads save more than they cost. */
+const worthwhile = 8 * 1024 * 1024
+/** Chunks at a time: two that are read, and two of the stored bytes where those are compressed; the others are at work. */
+const chunkCount = 16
+
+export interface Threads extends AsyncDisposable {
+  /** Fills files; undefined where that is not worth a thread. */
+  readonly files: FileThread | undefined
+  /** What a layer of some bytes is read with. */
+  tools(size: number): Promise<ReadTools | undefined>
+}
+
+const none: Threads = {files: undefined, tools: async () => undefined, [Symbol.asyncDispose]: async () => {}}
+
+/**
+ * Starts threads where they make the work faster. Dispose of them.
+ *
+ * @param wanted whether to start them at all; undefined for where that is faster
+ */
+export async function startThreads(image: Image, wanted: boolean | undefined): Promise<Threads> {
+  const bytes = image.layers.reduce((sum, {blob}) => sum + blob.size, 0)
+  if (!(wanted ?? (bytes >= worthwhile && hasSeveralCores()))) return none
+  const chunks = new Chunks(chunkCount)
+  const hasher = new HashThread(chunks)
+  const {FileThread} = await import('./driver/file-writer.ts')
+  const files = new FileThread(chunks)
+  return {
+    files,
+    async tools(size) {
+      if (wanted || size >= worthwhile) await hasher.settled
+      return {hasher, chunks}
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([hasher.close(), files.close()])
+    },
+  }
+}
