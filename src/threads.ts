@@ -9,16 +9,16 @@ import {hasSeveralCores} from './thread/worker.ts'
 /** Bytes of an image from where on threads save more than they cost. */
 const worthwhile = 8 * 1024 * 1024
 /** Chunks at a time: two that are read, and two of the stored bytes where those are compressed; the others are at work. */
-const chunkCount = 16
+const chunkCount = 24
 
 export interface Threads extends AsyncDisposable {
   /** Fills files; undefined where that is not worth a thread. */
   readonly files: FileThread | undefined
-  /** What a layer of some bytes is read with. */
-  tools(size: number): Promise<ReadTools | undefined>
+  /** What layers are read with. */
+  readonly tools: ReadTools | undefined
 }
 
-const none: Threads = {files: undefined, tools: async () => undefined, [Symbol.asyncDispose]: async () => {}}
+const none: Threads = {files: undefined, tools: undefined, [Symbol.asyncDispose]: async () => {}}
 
 /**
  * Starts threads where they make the work faster. Dispose of them.
@@ -34,10 +34,7 @@ export async function startThreads(image: Image, wanted: boolean | undefined): P
   const files = new FileThread(chunks)
   return {
     files,
-    async tools(size) {
-      if (wanted || size >= worthwhile) await hasher.settled
-      return {hasher, chunks}
-    },
+    tools: {hasher, chunks},
     async [Symbol.asyncDispose]() {
       await Promise.all([hasher.close(), files.close()])
     },

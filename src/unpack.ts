@@ -133,7 +133,7 @@ async function applyLayers(
     const source = {...layer, blob: reporting(layer.blob, report)}
     const facts = await readLayer(source, decoder, budget, {
       signal: options.signal,
-      tools: await threads.tools(layer.blob.size),
+      tools: threads.tools,
     })
     decoder.finish()
     bytes += layer.blob.size

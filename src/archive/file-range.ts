@@ -1,13 +1,15 @@
 /** A blob that is a range of an open file. */
+import {readSync} from 'node:fs'
 import type {FileHandle} from 'node:fs/promises'
+import {setImmediate} from 'node:timers/promises'
 import {ImgtoolError} from '../errors.ts'
 import {type ByteString, printable} from '../text.ts'
 import {type ChunkSource, Chunks} from '../thread/chunks.ts'
 import type {Blob} from './archive.ts'
 import {explainSystemError} from './system-error.ts'
 
-/** Chunks of a stream at a time: one at work, the others being read. */
-const chunksAhead = 4
+/** Chunks after which the event loop gets its turn. */
+const chunksPerTurn = 16
 
 /** Where a blob's bytes lie. `open` may be called often; what it returns is closed only where `close` says so. */
 export interface Range {
@@ -24,7 +26,7 @@ export function rangeBlob(range: Range): Blob {
     name: range.name,
     size: range.size,
     read: (position, length) => readRange(range, position, length),
-    stream: (buffers = new Chunks(chunksAhead)) => streamRange(range, buffers),
+    stream: (buffers = new Chunks(1)) => streamRange(range, buffers),
   }
 }
 
@@ -32,43 +34,37 @@ async function readRange(range: Range, position: number, length: number): Promis
   const handle = await range.open()
   try {
     const wanted = Math.max(0, Math.min(length, range.size - position))
-    return await readFully(range, handle, Buffer.allocUnsafe(wanted), position)
+    return readFully(range, handle, Buffer.allocUnsafe(wanted), position)
   } finally {
     await range.close(handle)
   }
 }
 
-/** Reads ahead, so that nobody waits for the disk. */
+/**
+ * Reads chunk by chunk, and waits for each: to have another thread read costs more than to copy from the system's memory, and
+ * what is not there yet the system reads ahead by itself.
+ */
 async function* streamRange(range: Range, buffers: ChunkSource): AsyncGenerator<Buffer> {
   const handle = await range.open()
-  const ahead: {readonly buffer: Buffer; readonly filled: Promise<Buffer>}[] = []
-  let position = 0
-  const readAhead = () => {
-    for (; position < range.size && ahead.length < chunksAhead; position += ahead.at(-1)!.buffer.length) {
-      const buffer = buffers.take()
-      const filled = readFully(range, handle, buffer.subarray(0, range.size - position), position)
-      // The consumer may leave before this is waited for: its failure must not surface as an unhandled rejection.
-      filled.catch(() => {})
-      ahead.push({buffer, filled})
-    }
-  }
+  let chunk: Buffer | undefined
   try {
-    for (readAhead(); ahead.length > 0; readAhead()) {
-      yield await ahead[0]!.filled
-      buffers.release(ahead.shift()!.buffer)
+    for (let position = 0, turn = 0; position < range.size; position += chunk.length, turn++) {
+      // Signals are handled by the event loop, which nothing here would let run.
+      if (turn % chunksPerTurn === 0) await setImmediate()
+      chunk = buffers.take()
+      yield readFully(range, handle, chunk.subarray(0, range.size - position), position)
+      buffers.release(chunk)
     }
+    chunk = undefined
   } finally {
-    // Whoever takes these buffers next must not find them still being read into.
-    await Promise.allSettled(ahead.map(({filled}) => filled))
-    for (const {buffer} of ahead) buffers.release(buffer)
+    if (chunk !== undefined) buffers.release(chunk)
     await range.close(handle)
   }
 }
 
-async function readFully(range: Range, handle: FileHandle, buffer: Buffer, position: number): Promise<Buffer> {
-  let filled = 0
-  while (filled < buffer.length) {
-    const bytesRead = await readSome(range, handle, buffer.subarray(filled), position + filled)
+function readFully(range: Range, {fd}: FileHandle, buffer: Buffer, position: number): Buffer {
+  for (let filled = 0; filled < buffer.length; ) {
+    const bytesRead = readSome(range, fd, buffer.subarray(filled), position + filled)
     if (bytesRead === 0) {
       throw new ImgtoolError(
         'ARCHIVE_TRUNCATED',
@@ -81,9 +77,9 @@ async function readFully(range: Range, handle: FileHandle, buffer: Buffer, posit
   return buffer
 }
 
-async function readSome(range: Range, handle: FileHandle, buffer: Buffer, position: number): Promise<number> {
+function readSome(range: Range, descriptor: number, buffer: Buffer, position: number): number {
   try {
-    return (await handle.read(buffer, 0, buffer.length, range.offset + position)).bytesRead
+    return readSync(descriptor, buffer, 0, buffer.length, range.offset + position)
   } catch (error) {
     throw explainSystemError(error, printable(range.name), {entry: range.name})
   }

@@ -18,8 +18,10 @@ const capacity = 64
 /** Open orders from where on this thread makes files itself: then the other one has enough to do. */
 const enough = 32
 
-/** Files of one directory after which it is asked again who has less to do. */
-const longestStretch = 64
+/** Bytes of a file that take longer to write than to wake the other thread. */
+const largeSize = 128 * 1024
+/** Files of one directory, fewer than there is room for orders, after which it is asked again who has less to do. */
+const longestStretch = 16
 
 /** Another thread that makes files. */
 export class FileThread {
@@ -191,7 +193,7 @@ export class FileWriter {
     this.#set(word.offset, shared.byteOffset)
     this.#set(word.length, shared.length)
     // A chunk that is used again must not wait for an order that was not given.
-    if (shared.length < file.entry.size) this.#give()
+    if (shared.length < file.entry.size) this.#give(true)
   }
 
   #finishThere(file: NewFile): void {
@@ -205,7 +207,7 @@ export class FileWriter {
     this.#set(word.mode, entry.mode)
     this.#set(word.nanoseconds, entry.mtime.nanoseconds)
     this.#orders!.records.longs[(this.#record! >> 1) + secondsWord] = entry.mtime.seconds
-    this.#give()
+    this.#give(entry.size > largeSize)
   }
 
   /** Begins an order about a file: to make it, or about the one that was made here. */
@@ -232,9 +234,9 @@ export class FileWriter {
     for (const [path, order] of this.#paths) if (this.#orders!.isDone(order)) this.#paths.delete(path)
   }
 
-  #give(): void {
+  #give(isLarge: boolean): void {
     this.#record = undefined
-    this.#orders!.give()
+    this.#orders!.give(isLarge)
   }
 
   #add(steps: number): void {

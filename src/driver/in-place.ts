@@ -53,6 +53,8 @@ export class InPlace implements ChangeSink {
 
   /** @param hasLower something lies below this layer that it can hide */
   startLayer(hasLower: boolean): void {
+    // What this layer adds is never hidden by it, so that within a layer whiteouts need not wait for files.
+    this.#files.drain()
     this.#kept = hasLower ? new KeptPaths() : undefined
     this.#hidden.clear()
   }
@@ -73,14 +75,12 @@ export class InPlace implements ChangeSink {
   }
 
   remove(path: ByteString): void {
-    this.#files.drain()
     const {directory, name} = splitPath(path)
     const place = this.#root.find(directory)
     if (place !== undefined && this.#kept !== undefined) this.#hide(place, name)
   }
 
   opaque(path: ByteString): void {
-    this.#files.drain()
     const place = this.#root.find(path)
     if (place !== undefined && this.#kept !== undefined) this.#hideBelow(place.path)
   }

@@ -5,12 +5,17 @@
 import {splitPath} from '../layer/path.ts'
 import type {ByteString} from '../text.ts'
 
-const none: ReadonlyMap<ByteString, never> = new Map<ByteString, never>()
+/** A node with its path. */
+interface Located<Value> {
+  readonly path: ByteString
+  readonly node: PathTree<Value>
+}
 
 export class PathTree<Value> {
   value: Value | undefined
   #children: Map<ByteString, PathTree<Value>> | undefined
-  #recent: ReadonlyMap<ByteString, PathTree<Value>> = none
+  /** What was made last, and the directory of that. */
+  #recent: readonly Located<Value>[] | undefined
 
   /** Names in this directory, in the order in which they came. */
   get names(): readonly ByteString[] {
@@ -37,12 +42,12 @@ export class PathTree<Value> {
   make(path: ByteString): PathTree<Value> {
     if (path === '') return this
     const {directory, name} = splitPath(path)
-    const parent = this.#recent.get(directory) ?? this.#makeAll(directory)
+    const parent = this.#recent?.find((one) => one.path === directory)?.node ?? this.#makeAll(directory)
     const node = parent.#makeChild(name)
-    this.#recent = new Map([
-      [directory, parent],
-      [path, node],
-    ])
+    this.#recent = [
+      {path: directory, node: parent},
+      {path, node},
+    ]
     return node
   }
 

@@ -3,7 +3,7 @@ import {type Digest, digestSize, type RunningDigest, startDigest} from '../diges
 import type {Chunks} from '../thread/chunks.ts'
 import {Ring} from '../thread/ring.ts'
 import {RingThread} from '../thread/worker.ts'
-import {algorithms, digestRoom, order, orderSize, word} from './hash-orders.ts'
+import {algorithms, digestRoom, hashOrders, order, orderSize, word} from './hash-orders.ts'
 
 /** Starts digests. */
 export interface Hasher {
@@ -31,7 +31,7 @@ export class HashThread implements Hasher {
 
   constructor(chunks: Chunks) {
     this.#chunks = chunks
-    this.#ring = new Ring(capacity, orderSize)
+    this.#ring = new Ring(capacity, orderSize, hashOrders(chunks.memory, this.#digests))
     chunks.addFence(this.#ring)
     this.#thread = new RingThread(new URL('./hash-worker', import.meta.url).href, this.#ring, {
       chunks: chunks.memory,
@@ -39,13 +39,8 @@ export class HashThread implements Hasher {
     })
   }
 
-  /** Resolves when it is ready, or never will be. */
-  get settled(): Promise<void> {
-    return this.#thread.settled
-  }
-
   start(algorithm: string, size: number): RunningDigest {
-    if (size < worthwhile || !this.#ring.isServed) return startDigest(algorithm)
+    if (size < worthwhile) return startDigest(algorithm)
     const stream = this.#started++ % maximumStreams
     this.#give(order.start, stream, algorithms.indexOf(algorithm))
     return {
@@ -76,6 +71,6 @@ export class HashThread implements Hasher {
     words[at + word.stream] = stream
     words[at + word.offset] = first
     words[at + word.length] = second
-    this.#ring.give()
+    this.#ring.give(true)
   }
 }

@@ -24,7 +24,7 @@ interface Slot {
 }
 
 /** Bytes of a chunk: enough that system calls do not count, few enough that what was read is still in the cache when it is used. */
-const chunkSize = 256 * 1024
+const chunkSize = 512 * 1024
 
 export class Chunks implements ChunkSource {
   /** All chunks, as other threads see them. */

@@ -35,8 +35,12 @@ const ready = 3
 const recordSize = 4
 const controlWords = 16
 
-/** Orders given before a sleeping consumer is woken: waking costs as much as a small order. */
-const batch = 8
+/** Small orders given before a sleeping thread is woken: waking costs as much as one of them. */
+const batch = 16
+/** What the word `ready` says. */
+const [unserved, served, abandoned] = [0, 1, 2]
+/** Milliseconds after which a thread that does not begin is given up. */
+const patience = 2000
 
 /** The side that gives orders. */
 export class Ring implements Fence {
@@ -53,12 +57,15 @@ export class Ring implements Fence {
   #collected = 0
   #unannounced = 0
   #served = false
+  readonly #run: Run | undefined
 
   /**
    * @param capacity orders that may be open at a time, a power of two
    * @param size words of one record, even
+   * @param run carries orders out here if no thread ever does; without it none may be given before one does
    */
-  constructor(capacity: number, size: number) {
+  constructor(capacity: number, size: number, run?: Run) {
+    this.#run = run
     this.memory = new SharedArrayBuffer(4 * (controlWords + capacity * size))
     this.#control = new Int32Array(this.memory, 0, controlWords)
     this.#control[recordSize] = size
@@ -67,9 +74,9 @@ export class Ring implements Fence {
     this.#size = size
   }
 
-  /** Whether another thread carries orders out; before, none may be given. Once true, it stays so. */
+  /** Whether another thread carries orders out. Once true, it stays so. */
   get isServed(): boolean {
-    this.#served ||= Atomics.load(this.#control, ready) === 1
+    this.#served ||= Atomics.load(this.#control, ready) === served
     return this.#served
   }
 
@@ -101,10 +108,14 @@ export class Ring implements Fence {
     return at
   }
 
-  /** Gives the order that was written to the record of {@link next}. */
-  give(): void {
+  /**
+   * Gives the order that was written to the record of {@link next}.
+   *
+   * @param isLarge it is worth waking the other thread for
+   */
+  give(isLarge: boolean): void {
     Atomics.store(this.#control, written, ++this.#written | 0)
-    if (++this.#unannounced >= batch) this.#announce()
+    if (isLarge || ++this.#unannounced >= batch) this.#announce()
   }
 
   /** Where the record of an order is. */
@@ -116,7 +127,8 @@ export class Ring implements Fence {
   wait(count: number): void {
     if (this.#written - this.countOpen() < count) {
       this.#announce()
-      while (this.#written - this.countOpen() < count) this.#sleep(count)
+      if (this.isServed || this.#isBegun()) while (this.#written - this.countOpen() < count) this.#sleep(count)
+      else this.#catchUp()
     }
     this.#collect()
   }
@@ -132,6 +144,21 @@ export class Ring implements Fence {
     this.records.words[at + endWord] = 1
     Atomics.store(this.#control, written, ++this.#written | 0)
     this.#announce()
+  }
+
+  /** Gives the thread time to begin; after that it may not any more. */
+  #isBegun(): boolean {
+    Atomics.wait(this.#control, ready, unserved, patience)
+    return Atomics.compareExchange(this.#control, ready, unserved, abandoned) === served
+  }
+
+  #catchUp(): void {
+    for (let order = this.#written - this.countOpen(); order < this.#written; order++) {
+      const at = this.place(order)
+      this.records.words[at + resultWord] = this.#run!(this.records, at)
+      Atomics.store(this.#control, done, (order + 1) | 0)
+    }
+    this.countOpen()
   }
 
   #sleep(count: number): void {
@@ -161,7 +188,8 @@ export function serve(memory: SharedArrayBuffer, run: Run): void {
   const {words} = records
   const size = control[recordSize]!
   const mask = words.length / size - 1
-  Atomics.store(control, ready, 1)
+  if (Atomics.compareExchange(control, ready, unserved, served) !== unserved) return
+  Atomics.notify(control, ready)
   parentPort?.postMessage('ready')
   for (;;) {
     const count = Atomics.load(control, written)
