@@ -7,6 +7,9 @@ export type Digest = `${'sha256' | 'sha384' | 'sha512'}:${string}`
 
 const hexLength: Record<string, number> = {sha256: 64, sha384: 96, sha512: 128}
 
+/** What a {@link Digest} may be computed by. */
+export const digestAlgorithms: readonly string[] = Object.keys(hexLength)
+
 /**
  * Checks a digest from a document.
  *

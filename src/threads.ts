@@ -1,4 +1,6 @@
 /** The threads of one run, and the memory that they share. */
+import {detectCompression} from './compression/detect.ts'
+import type {InflateThread} from './compression/inflate-thread.ts'
 import type {FileThread} from './driver/file-writer.ts'
 import type {Image} from './image/model.ts'
 import {HashThread} from './layer/hasher.ts'
@@ -32,11 +34,20 @@ export async function startThreads(image: Image, wanted: boolean | undefined): P
   const hasher = new HashThread(chunks)
   const {FileThread} = await import('./driver/file-writer.ts')
   const files = new FileThread(chunks)
+  const inflater = await startInflater(image, chunks)
   return {
     files,
-    tools: {hasher, chunks},
+    tools: {hasher, chunks, inflater},
     async [Symbol.asyncDispose]() {
-      await Promise.all([hasher.close(), files.close()])
+      await Promise.all([hasher.close(), files.close(), inflater?.close()])
     },
   }
+}
+
+/** Only where a layer is compressed as it can decompress. */
+async function startInflater(image: Image, chunks: Chunks): Promise<InflateThread | undefined> {
+  const [largest] = image.layers.toSorted((one, other) => other.blob.size - one.blob.size)
+  if (largest === undefined || detectCompression(await largest.blob.read(0, 16)) !== 'gzip') return undefined
+  const {InflateThread} = await import('./compression/inflate-thread.ts')
+  return InflateThread.isPossible() ? new InflateThread(chunks) : undefined
 }

@@ -128,32 +128,14 @@ async function applyLayers(
     startLayer(layer.index)
     const warn: OnWarning = (warning) => options.onWarning?.({layer: layer.index, ...warning})
     const decoder = new ChangeDecoder(sink, warn)
-    const report = (read: number) =>
+    const onRead = (read: number) =>
       options.onProgress?.({layer: layer.index, layers: image.layers.length, bytes: bytes + read, totalBytes})
-    const source = {...layer, blob: reporting(layer.blob, report)}
-    const facts = await readLayer(source, decoder, budget, {
-      signal: options.signal,
-      tools: threads.tools,
-    })
+    const facts = await readLayer(layer, decoder, budget, {signal: options.signal, tools: threads.tools, onRead})
     decoder.finish()
     bytes += layer.blob.size
     diffIDs.push(facts.diffID)
   }
   return diffIDs
-}
-
-function reporting(blob: Image['layers'][number]['blob'], report: (read: number) => void): typeof blob {
-  return {
-    ...blob,
-    async *stream(buffers) {
-      let read = 0
-      for await (const chunk of blob.stream(buffers)) {
-        yield chunk
-        read += chunk.length
-        report(read)
-      }
-    },
-  }
 }
 
 /** Counts changes on their way to the driver, or to nowhere. */

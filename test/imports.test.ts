@@ -14,7 +14,7 @@ interface Import {
 const flow: Readonly<Record<string, readonly string[]>> = {
   os: [],
   thread: [],
-  compression: [],
+  compression: ['thread', 'os'],
   archive: ['compression', 'thread'],
   image: ['archive'],
   layer: ['compression', 'thread', 'archive (types)'],

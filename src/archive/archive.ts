@@ -1,7 +1,13 @@
 /** An archive is an index of named byte ranges: a tar, a directory, or either behind a compression or a pipe. */
 
+import type {StoredBytes} from '../compression/inflate-thread.ts'
 import type {ByteString} from '../text.ts'
 import type {ChunkSource} from '../thread/chunks.ts'
+
+/** The bytes of a blob in an open file. */
+export interface OpenBlob extends StoredBytes {
+  close(): Promise<void>
+}
 
 /** Bytes somewhere in an archive, read by position: nothing is ever extracted. */
 export interface Blob {
@@ -23,6 +29,8 @@ export interface Blob {
    * @param buffers what chunks are read into; released when the next chunk is asked for
    */
   stream(buffers?: ChunkSource): AsyncIterable<Buffer>
+  /** Opens the bytes where they lie, for another thread to read them; absent for bytes that lie in no file. Close them. */
+  openFile?(): Promise<OpenBlob>
 }
 
 /** A named member of an archive. */

@@ -5,7 +5,7 @@ import {setImmediate} from 'node:timers/promises'
 import {ImgtoolError} from '../errors.ts'
 import {type ByteString, printable} from '../text.ts'
 import {type ChunkSource, Chunks} from '../thread/chunks.ts'
-import type {Blob} from './archive.ts'
+import type {Blob, OpenBlob} from './archive.ts'
 import {explainSystemError} from './system-error.ts'
 
 /** Chunks after which the event loop gets its turn. */
@@ -26,6 +26,7 @@ export function rangeBlob(range: Range): Blob {
     name: range.name,
     size: range.size,
     read: (position, length) => readRange(range, position, length),
+    openFile: () => openRange(range),
     stream: (buffers = new Chunks(1)) => streamRange(range, buffers),
   }
 }
@@ -65,16 +66,27 @@ async function* streamRange(range: Range, buffers: ChunkSource): AsyncGenerator<
 function readFully(range: Range, {fd}: FileHandle, buffer: Buffer, position: number): Buffer {
   for (let filled = 0; filled < buffer.length; ) {
     const bytesRead = readSome(range, fd, buffer.subarray(filled), position + filled)
-    if (bytesRead === 0) {
-      throw new ImgtoolError(
-        'ARCHIVE_TRUNCATED',
-        `Cannot read "${printable(range.name)}": the archive ends after ${position + filled} of its ${range.size} bytes`,
-        {entry: range.name},
-      )
-    }
+    if (bytesRead === 0) throw truncated(range, position + filled)
     filled += bytesRead
   }
   return buffer
+}
+
+async function openRange(range: Range): Promise<OpenBlob> {
+  const handle = await range.open()
+  return {
+    descriptor: handle.fd,
+    position: range.offset,
+    size: range.size,
+    truncated: (read) => truncated(range, read),
+    unreadable: (code) => explainSystemError({code}, printable(range.name), {entry: range.name}) as Error,
+    close: () => range.close(handle),
+  }
+}
+
+function truncated({name, size}: Range, read: number): ImgtoolError {
+  const message = `Cannot read "${printable(name)}": the archive ends after ${read} of its ${size} bytes`
+  return new ImgtoolError('ARCHIVE_TRUNCATED', message, {entry: name})
 }
 
 function readSome(range: Range, descriptor: number, buffer: Buffer, position: number): number {

@@ -1,5 +1,6 @@
 /** What one thread asks another to hash: streams by number, their bytes in shared memory. */
 import {createHash, type Hash} from 'node:crypto'
+import {digestAlgorithms} from '../digest.ts'
 import {firstWord, type Run} from '../thread/ring.ts'
 
 /** What an order is, in its first word. */
@@ -14,9 +15,6 @@ export const word = {
 } as const
 /** Words of a record. */
 export const orderSize = 8
-
-/** Algorithms by the number that orders call them by. */
-export const algorithms = ['sha256', 'sha384', 'sha512']
 
 /** Bytes of the longest digest. */
 export const digestRoom = 64
@@ -35,7 +33,7 @@ export function hashOrders(chunks: SharedArrayBuffer, digests: SharedArrayBuffer
     const stream = words[at + word.stream]!
     switch (words[at + word.kind]) {
       case order.start:
-        streams.set(stream, createHash(algorithms[words[at + word.algorithm]!]!))
+        streams.set(stream, createHash(digestAlgorithms[words[at + word.algorithm]!]!))
         break
       case order.update: {
         const offset = words[at + word.offset]!

@@ -1,9 +1,9 @@
 /** Digests of streams, computed on a thread of their own where there is one: hashing takes as long as everything else together. */
-import {type Digest, digestSize, type RunningDigest, startDigest} from '../digest.ts'
+import {type Digest, digestAlgorithms, digestSize, type RunningDigest, startDigest} from '../digest.ts'
 import type {Chunks} from '../thread/chunks.ts'
 import {Ring} from '../thread/ring.ts'
 import {RingThread} from '../thread/worker.ts'
-import {algorithms, digestRoom, hashOrders, order, orderSize, word} from './hash-orders.ts'
+import {digestRoom, hashOrders, order, orderSize, word} from './hash-orders.ts'
 
 /** Starts digests. */
 export interface Hasher {
@@ -42,7 +42,7 @@ export class HashThread implements Hasher {
   start(algorithm: string, size: number): RunningDigest {
     if (size < worthwhile) return startDigest(algorithm)
     const stream = this.#started++ % maximumStreams
-    this.#give(order.start, stream, algorithms.indexOf(algorithm))
+    this.#give(order.start, stream, digestAlgorithms.indexOf(algorithm))
     return {
       update: (chunk) => this.#update(stream, chunk),
       digest: () => this.#digest(stream, algorithm),

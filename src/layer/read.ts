@@ -2,7 +2,8 @@
 import type {Blob} from '../archive/archive.ts'
 import {decompress} from '../compression/decompress.ts'
 import {type Compression, detectCompression} from '../compression/detect.ts'
-import {type Digest, digestAlgorithm, type RunningDigest} from '../digest.ts'
+import type {InflateThread} from '../compression/inflate-thread.ts'
+import {type Digest, digestAlgorithm} from '../digest.ts'
 import {ImgtoolError} from '../errors.ts'
 import {checkLimit, type Limits} from '../limits.ts'
 import type {Chunks} from '../thread/chunks.ts'
@@ -36,11 +37,14 @@ export interface Budget {
 /** What reading may use beside the calling thread. */
 export interface ReadTools {
   readonly hasher: Hasher
+  readonly inflater?: InflateThread | undefined
   /** Memory that layers are read into, for threads to see. */
   readonly chunks: Chunks
 }
 
 export interface ReadOptions {
+  /** Is told now and then how many stored bytes have been read. */
+  readonly onRead?: ((bytes: number) => void) | undefined
   /** Ends the run between two chunks. */
   readonly signal?: AbortSignal | undefined
   readonly tools?: ReadTools | undefined
@@ -81,27 +85,22 @@ async function readVerified(
   layer: LayerSource,
   sink: EntrySink,
   budget: Budget,
-  {signal, tools}: ReadOptions,
+  {signal, tools, onRead = () => {}}: ReadOptions,
 ): Promise<LayerFacts> {
-  const {hasher = inlineHasher, chunks} = tools ?? {}
   const compression = detectCompression(await layer.blob.read(0, headSize))
   const isPlain = compression === 'none'
   // The bytes of an uncompressed layer are hashed once, for both of its digests.
   const isSame = isPlain && algorithmOf(layer.digest) === algorithmOf(layer.diffID)
-  const watched = !isSame && layer.digest !== undefined
-  const verify = (expected: Digest | undefined, what: string) =>
-    new Verifier(expected, what, hasher.start(algorithmOf(expected), layer.blob.size))
-  const plain = verify(layer.diffID, `the uncompressed tar of layer ${layer.index}`)
-  const stored = watched ? verify(layer.digest, `layer ${layer.index}`) : undefined
-  const bytes = layer.blob.stream(chunks)
-  const source = stored?.watch(bytes) ?? bytes
+  const algorithm = isSame || layer.digest === undefined ? undefined : algorithmOf(layer.digest)
+  const tar = openTar(layer.blob, compression, {algorithm, tools, onRead})
+  const running = (tools?.hasher ?? inlineHasher).start(algorithmOf(layer.diffID), layer.blob.size)
   const {limits} = budget
   const parser = new TarParser(sink, limits, () =>
     checkLimit(limits, 'entries', ++budget.entries, 'entries of the image'),
   )
   const entriesBefore = budget.entries
   let tarSize = 0
-  for await (const chunk of isPlain ? source : shared(decompress(source, compression), chunks)) {
+  for await (const chunk of tar.chunks) {
     signal?.throwIfAborted()
     tarSize += chunk.length
     budget.bytes += chunk.length
@@ -109,18 +108,67 @@ async function readVerified(
     if (!isPlain && compression !== 'zstd' && tarSize > ratioFrom) {
       checkLimit(limits, 'ratio', Math.floor(tarSize / layer.blob.size), 'decompressed bytes for one stored')
     }
-    plain.update(chunk)
+    running.update(chunk)
     parser.write(chunk)
   }
   parser.finish()
-  const diffID = plain.verify()
-  if (stored === undefined) checkDigest(layer.digest, diffID, `layer ${layer.index}`)
-  else stored.verify()
+  const diffID = running.digest()
+  checkDigest(layer.diffID, diffID, `the uncompressed tar of layer ${layer.index}`)
+  checkDigest(layer.digest, isSame ? diffID : tar.storedDigest(), `layer ${layer.index}`)
   return {diffID, compression, tarSize, entries: budget.entries - entriesBefore}
 }
 
 function algorithmOf(digest: Digest | undefined): string {
   return digest === undefined ? 'sha256' : digestAlgorithm(digest)
+}
+
+/** A layer's tar on its way out of its compression. */
+interface Tar {
+  readonly chunks: AsyncIterable<Buffer>
+  /** Of the stored bytes, when all chunks were taken; undefined where it is not wanted. */
+  storedDigest(): Digest | undefined
+}
+
+interface OpenOptions {
+  /** Of the digest of the stored bytes, where that is wanted. */
+  readonly algorithm: string | undefined
+  readonly tools: ReadTools | undefined
+  readonly onRead: (bytes: number) => void
+}
+
+function openTar(blob: Blob, compression: Compression, options: OpenOptions): Tar {
+  const {inflater} = options.tools ?? {}
+  const isElsewhere = compression === 'gzip' && inflater !== undefined && blob.openFile !== undefined
+  return isElsewhere ? inflateThere(blob, inflater, options) : decompressHere(blob, compression, options)
+}
+
+function inflateThere(blob: Blob, inflater: InflateThread, {algorithm, onRead}: OpenOptions): Tar {
+  let digest: Digest | undefined
+  async function* chunks(): AsyncGenerator<Buffer> {
+    const bytes = await blob.openFile!()
+    try {
+      digest = yield* inflater.inflate(bytes, algorithm, onRead)
+    } finally {
+      await bytes.close()
+    }
+  }
+  return {chunks: chunks(), storedDigest: () => digest}
+}
+
+function decompressHere(blob: Blob, compression: Compression, {algorithm, tools, onRead}: OpenOptions): Tar {
+  const {hasher = inlineHasher, chunks} = tools ?? {}
+  const running = algorithm === undefined ? undefined : hasher.start(algorithm, blob.size)
+  async function* watched(): AsyncGenerator<Buffer> {
+    let read = 0
+    for await (const chunk of blob.stream(chunks)) {
+      running?.update(chunk)
+      yield chunk
+      read += chunk.length
+      onRead(read)
+    }
+  }
+  const plain = compression === 'none' ? watched() : shared(decompress(watched(), compression), chunks)
+  return {chunks: plain, storedDigest: () => running?.digest()}
 }
 
 /** Moves chunks to where other threads can see them. */
@@ -131,38 +179,8 @@ async function* shared(source: AsyncIterable<Buffer>, chunks: Chunks | undefined
   }
 }
 
-/** Hashes bytes on their way and compares the result with what was promised. */
-class Verifier {
-  readonly #expected: Digest | undefined
-  readonly #what: string
-  readonly #running: RunningDigest
-
-  constructor(expected: Digest | undefined, what: string, running: RunningDigest) {
-    this.#expected = expected
-    this.#what = what
-    this.#running = running
-  }
-
-  update(chunk: Buffer): void {
-    this.#running.update(chunk)
-  }
-
-  async *watch(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-    for await (const chunk of source) {
-      this.update(chunk)
-      yield chunk
-    }
-  }
-
-  verify(): Digest {
-    const actual = this.#running.digest()
-    checkDigest(this.#expected, actual, this.#what)
-    return actual
-  }
-}
-
-function checkDigest(expected: Digest | undefined, actual: Digest, what: string): void {
-  if (expected === undefined || expected === actual) return
+function checkDigest(expected: Digest | undefined, actual: Digest | undefined, what: string): void {
+  if (expected === undefined || actual === undefined || expected === actual) return
   throw new ImgtoolError('DIGEST_MISMATCH', `Cannot use ${what}: its digest is ${actual}, expected ${expected}`, {
     expected,
     actual,

@@ -118,6 +118,11 @@ export class Ring implements Fence {
     if (isLarge || ++this.#unannounced >= batch) this.#announce()
   }
 
+  /** What became of an order that is done, if its record was not used again since. */
+  resultOf(order: number): number {
+    return this.records.words[this.place(order) + resultWord]!
+  }
+
   /** Where the record of an order is. */
   place(order: number): number {
     return (order & (this.#capacity - 1)) * this.#size
@@ -175,7 +180,7 @@ export class Ring implements Fence {
   #collect(): void {
     while (this.#collected < this.#done) {
       const order = this.#collected++
-      const result = this.records.words[this.place(order) + resultWord]!
+      const result = this.resultOf(order)
       if (result !== 0) this.onResult(order, result)
     }
   }
