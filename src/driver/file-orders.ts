@@ -5,6 +5,7 @@
 import * as os from '../os/libc.ts'
 import type {ByteString} from '../text.ts'
 import {firstWord, type Records, type Run} from '../thread/ring.ts'
+import {withoutOwner} from './privileges.ts'
 
 /** Steps of one order, bits of its first word, in the order of doing. @see chown(2): it clears special bits, so it comes before the mode */
 export const step = {create: 1, write: 2, own: 4, changeMode: 8, changeTime: 16, close: 32} as const
@@ -66,6 +67,7 @@ function create({words, bytes}: Records, at: number): number {
 function fill(descriptor: number, steps: number, chunks: Buffer, {words, longs}: Records, at: number): number {
   let result = 0
   let failure = 0
+  let mode = words[at + word.mode]!
   if ((steps & step.write) !== 0) {
     const offset = words[at + word.offset]!
     result = os.write(descriptor, chunks.subarray(offset, offset + words[at + word.length]!))
@@ -73,10 +75,13 @@ function fill(descriptor: number, steps: number, chunks: Buffer, {words, longs}:
   }
   if ((steps & step.own) !== 0) {
     result = os.changeOwner(descriptor, words[at + word.uid]! >>> 0, words[at + word.gid]! >>> 0)
-    if (result < 0) failure = packFailure(step.own, result)
+    if (result < 0) {
+      failure = packFailure(step.own, result)
+      mode = withoutOwner(mode)
+    }
   }
   if ((steps & step.changeMode) !== 0) {
-    result = os.changeMode(descriptor, words[at + word.mode]!)
+    result = os.changeMode(descriptor, mode)
     if (result < 0) return packFailure(step.changeMode, result)
   }
   if ((steps & step.changeTime) !== 0) {

@@ -204,7 +204,7 @@ export class FileWriter {
     this.#add(step.changeTime | step.close)
     this.#set(word.uid, entry.uid)
     this.#set(word.gid, entry.gid)
-    this.#set(word.mode, entry.mode)
+    this.#set(word.mode, this.#metadata.modeOf(entry))
     this.#set(word.nanoseconds, entry.mtime.nanoseconds)
     this.#orders!.records.longs[(this.#record! >> 1) + secondsWord] = entry.mtime.seconds
     this.#give(entry.size > largeSize)

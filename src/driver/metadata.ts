@@ -23,7 +23,7 @@ import {
   setXattrAt,
 } from '../os/libc.ts'
 import {type ByteString, printable} from '../text.ts'
-import type {Privileges} from './privileges.ts'
+import {type Privileges, withoutOwner} from './privileges.ts'
 import {capabilityName, checkCapability, judgeXattr} from './xattr-policy.ts'
 
 export class Metadata {
@@ -40,20 +40,20 @@ export class Metadata {
 
   /** For an open file with its content written. @see chown(2): it clears special bits and capabilities, so it comes first */
   finishFile(descriptor: number, entry: Entry): void {
-    this.#own(entry, () => changeOwner(descriptor, entry.uid, entry.gid))
+    const mode = this.#own(entry, () => changeOwner(descriptor, entry.uid, entry.gid))
     // Only root may set xattrs of a file that its owner may not write to. @see xattr(7), "Extended user attributes"
     const isLocked = entry.xattrs.size > 0 && (entry.mode & 0o200) === 0
     if (isLocked) this.#check(changeMode(descriptor, 0o600), 'set the mode of', entry)
-    else if (this.needsMode(entry)) this.#check(changeMode(descriptor, entry.mode), 'set the mode of', entry)
+    else if (this.#isUnusual(mode)) this.#check(changeMode(descriptor, mode), 'set the mode of', entry)
     this.#setXattrs(entry, (name, value) => setXattr(descriptor, name, value))
-    if (isLocked) this.#check(changeMode(descriptor, entry.mode), 'set the mode of', entry)
+    if (isLocked) this.#check(changeMode(descriptor, mode), 'set the mode of', entry)
     this.#check(changeTime(descriptor, entry.mtime.seconds, entry.mtime.nanoseconds), 'set the time of', entry)
   }
 
   /** For a symlink, device or fifo that was just made. */
   finishSpecial(directory: number, name: ByteString, entry: Entry): void {
-    this.#own(entry, () => changeOwnerAt(directory, name, entry.uid, entry.gid))
-    if (entry.kind !== 'symlink' && this.needsMode(entry)) this.#changeModeAt(directory, name, entry)
+    const mode = this.#own(entry, () => changeOwnerAt(directory, name, entry.uid, entry.gid))
+    if (entry.kind !== 'symlink' && this.#isUnusual(mode)) this.#changeModeAt(directory, name, entry, mode)
     this.#setXattrs(entry, (attribute, value) => setXattrAt(directory, name, attribute, value))
     this.#check(changeTimeAt(directory, name, entry.mtime.seconds, entry.mtime.nanoseconds), 'set the time of', entry)
   }
@@ -71,12 +71,17 @@ export class Metadata {
 
   /** Whether a new file gets other permissions than it has from its creation. */
   needsMode(entry: Entry): boolean {
-    return (entry.mode & ~this.#plainBits) !== 0
+    return this.#isUnusual(this.modeOf(entry))
+  }
+
+  /** The mode of a new file, if its owner is set wherever {@link needsOwner} says so. */
+  modeOf(entry: Entry): number {
+    return this.#isForeign(entry) && !this.#privileges.canChangeOwner ? withoutOwner(entry.mode) : entry.mode
   }
 
   /** Whether a new file belongs to somebody else, and that can be arranged. */
-  needsOwner({uid, gid}: Entry): boolean {
-    return this.#privileges.canChangeOwner && (uid !== this.#privileges.uid || gid !== this.#privileges.gid)
+  needsOwner(entry: Entry): boolean {
+    return this.#isForeign(entry) && this.#privileges.canChangeOwner
   }
 
   /** For the outcome of changing an owner: a warning where the owner does not exist here, an error for anything else. */
@@ -85,21 +90,35 @@ export class Metadata {
       // In a user namespace most ids do not exist.
       this.#warn({
         code: 'OWNER_LOST',
-        message: `The owner ${entry.uid}:${entry.gid} cannot be kept here`,
+        message: `The owner ${entry.uid}:${entry.gid} cannot be kept here, nor what runs as that owner`,
         entry: entry.path,
       })
     } else this.#check(failed, 'set the owner of', entry)
   }
 
-  /** @param always also when the owner is whoever makes new files here */
-  #own(entry: Entry, change: () => number, always = false): void {
-    if (always ? this.#privileges.canChangeOwner : this.needsOwner(entry)) this.explainOwner(change(), entry)
+  #isForeign({uid, gid}: Entry): boolean {
+    return uid !== this.#privileges.uid || gid !== this.#privileges.gid
   }
 
-  #changeModeAt(directory: number, name: ByteString, entry: Entry): void {
+  #isUnusual(mode: number): boolean {
+    return (mode & ~this.#plainBits) !== 0
+  }
+
+  /**
+   * @param always also when the owner is whoever makes new files here
+   * @returns the mode for what has this owner now
+   */
+  #own(entry: Entry, change: () => number, always = false): number {
+    if (!(always ? this.#privileges.canChangeOwner : this.needsOwner(entry))) return this.modeOf(entry)
+    const failed = change()
+    this.explainOwner(failed, entry)
+    return failed < 0 ? withoutOwner(entry.mode) : entry.mode
+  }
+
+  #changeModeAt(directory: number, name: ByteString, entry: Entry, mode: number): void {
     const descriptor = this.#check(openAt(directory, name, O_PATH | O_NOFOLLOW), 'open', entry)
     try {
-      this.#check(changeModeOfPath(descriptor, entry.mode), 'set the mode of', entry)
+      this.#check(changeModeOfPath(descriptor, mode), 'set the mode of', entry)
     } finally {
       close(descriptor)
     }

@@ -55,6 +55,14 @@ function isInitialNamespace(): boolean {
   }
 }
 
+/** The set-user-id and set-group-id bits, which let anybody act as the file's owner. @see inode(7) */
+const actAsOwner = 0o6000
+
+/** The mode of a file that could not be given to its owner: it must not let others act as whoever has it instead. */
+export function withoutOwner(mode: number): number {
+  return mode & ~actAsOwner
+}
+
 /**
  * What an unpacked image will lack.
  *
@@ -62,7 +70,7 @@ function isInitialNamespace(): boolean {
  */
 export function describeLosses(privileges: Privileges): string | undefined {
   const lost = [
-    ...(privileges.canChangeOwner ? [] : ['owners']),
+    ...(privileges.canChangeOwner ? [] : ['owners', 'set-user-id and set-group-id bits of their files']),
     ...(privileges.canMakeDevices ? [] : ['device nodes']),
     ...(privileges.canSetCapabilities ? [] : ['file capabilities']),
   ]

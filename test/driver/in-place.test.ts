@@ -3,9 +3,11 @@ import {execFileSync} from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import test, {type ExecutionContext} from 'ava'
+import {FileThread} from '../../src/driver/file-writer.ts'
 import {InPlace} from '../../src/driver/in-place.ts'
-import {readPrivileges} from '../../src/driver/privileges.ts'
+import {describeLosses, type Privileges, readPrivileges} from '../../src/driver/privileges.ts'
 import type {Warning} from '../../src/layer/change.ts'
+import {Chunks} from '../../src/thread/chunks.ts'
 import {add, entry, isRoot, scratch} from '../helpers/layers.ts'
 import {readXattrs} from '../helpers/xattrs.ts'
 
@@ -19,7 +21,7 @@ interface Tree {
   readonly warnings: Warning[]
 }
 
-function start(t: ExecutionContext): Tree {
+function start(t: ExecutionContext, privileges: Partial<Privileges> = {}, thread?: FileThread): Tree {
   const directory = scratch(t)
   const root = path.join(directory, 'rootfs')
   const outside = path.join(directory, 'outside')
@@ -28,7 +30,12 @@ function start(t: ExecutionContext): Tree {
   fs.writeFileSync(path.join(outside, 'secret'), 'secret')
   const descriptor = fs.openSync(root, 'r')
   const warnings: Warning[] = []
-  const changes = new InPlace(descriptor, readPrivileges(), (warning) => warnings.push(warning))
+  const changes = new InPlace(
+    descriptor,
+    {...readPrivileges(), ...privileges},
+    (warning) => warnings.push(warning),
+    thread,
+  )
   changes.startLayer(false)
   t.teardown(() => {
     changes.close()
@@ -367,6 +374,79 @@ rootTest('devices have their numbers, also large ones', (t) => {
   t.is(stat(tree, 'alias').ino, stat(tree, 'null').ino)
 })
 
+test('who cannot keep the owner of a file keeps no bits that let others act as its owner', (t) => {
+  const tree = start(t, {canChangeOwner: false})
+  const [uid, gid] = [process.getuid!(), process.getgid!()]
+  const kept = addOwned(tree.changes, {uid: uid + 1, gid})
+  addOwned(tree.changes, {uid, gid: gid + 1}, 'group-')
+  addOwned(tree.changes, {uid, gid}, 'own-')
+  tree.changes.finish(false)
+  const modes = (prefix: string) =>
+    kept.map((name) =>
+      stat(tree, prefix + name)
+        .mode.toString(8)
+        .slice(-4),
+    )
+  t.deepEqual(modes(''), ['0755', '0444', '1755', '0666', '2775'])
+  t.deepEqual(modes('group-'), modes(''))
+  t.deepEqual(modes('own-'), ['6755', '4444', '7755', '6666', '2775'])
+})
+
+for (const kind of ['here', 'there'] as const) {
+  test(`a file whose owner the system refuses keeps no such bits, made ${kind}`, async (t) => {
+    const thread = kind === 'there' ? new FileThread(new Chunks(2)) : undefined
+    await thread?.settled
+    // Teardowns go backwards: the tree is closed first.
+    t.teardown(() => thread?.close())
+    const tree = start(t, {canChangeOwner: true, canMakeDevices: true}, thread)
+    fs.chmodSync(path.dirname(tree.root), 0o755)
+    if (isRoot) fs.chownSync(tree.root, 65534, 65534)
+    withoutRoot(() => {
+      addOwned(tree.changes, {uid: 4242, gid: 4242})
+      thread?.chunks.share(Buffer.from('content'), (bytes) => {
+        tree.changes.add(entry({path: 'shared', mode: 0o6755, size: bytes.length, uid: 4242}))
+        tree.changes.data(bytes, 0)
+        tree.changes.end()
+      })
+      tree.changes.finish(true)
+    })
+    const files = thread === undefined ? ['f', 'locked', 'p'] : ['f', 'locked', 'p', 'shared']
+    t.deepEqual(
+      files.filter((name) => (stat(tree, name).mode & 0o6000n) !== 0n),
+      [],
+    )
+    t.true(tree.warnings.some(({code}) => code === 'OWNER_LOST'))
+  })
+}
+
+/** Adds one of each kind that has special bits. */
+function addOwned(changes: InPlace, owner: {uid: number; gid: number}, prefix = ''): string[] {
+  const xattrs = new Map([['user.a', 'x']])
+  add(changes, {path: `${prefix}f`, mode: 0o6755, ...owner}, 'x')
+  add(changes, {path: `${prefix}locked`, mode: 0o4444, xattrs, ...owner}, 'x')
+  add(changes, {path: `${prefix}sticky`, mode: 0o7755, ...owner})
+  add(changes, {path: `${prefix}p`, kind: 'fifo', mode: 0o6666, ...owner})
+  // In a directory the bit gives its group to new files, and lets nobody act as anybody.
+  add(changes, {path: `${prefix}d`, kind: 'directory', mode: 0o2775, ...owner})
+  return ['f', 'locked', 'sticky', 'p', 'd']
+}
+
+/** Does something as nobody where this is root: the system then refuses what only root may do. */
+function withoutRoot(action: () => void): void {
+  if (!isRoot) {
+    action()
+    return
+  }
+  process.setegid!(65534)
+  process.seteuid!(65534)
+  try {
+    action()
+  } finally {
+    process.seteuid!(0)
+    process.setegid!(0)
+  }
+}
+
 test('without the privilege devices, and links to them, are left out with a warning', (t) => {
   const {root} = start(t)
   const warnings: Warning[] = []
@@ -383,5 +463,15 @@ test('without the privilege devices, and links to them, are left out with a warn
   t.deepEqual(
     warnings.map(({code}) => code),
     ['DEVICE_SKIPPED', 'DEVICE_SKIPPED'],
+  )
+})
+
+test('what will be lost is said in one sentence', (t) => {
+  const none = {uid: 5, gid: 5, umask: 0o22, canChangeOwner: false, canMakeDevices: false, canSetCapabilities: false}
+  const all = {canChangeOwner: true, canMakeDevices: true, canSetCapabilities: true}
+  t.is(describeLosses({...none, ...all}), undefined)
+  t.is(
+    describeLosses(none),
+    'Running as uid 5: owners, set-user-id and set-group-id bits of their files, device nodes and file capabilities cannot be kept',
   )
 })

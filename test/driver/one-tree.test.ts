@@ -30,6 +30,9 @@ interface Step {
 type Tree = readonly string[]
 type Outcome = {readonly tree: Tree} | {readonly refused: string; readonly layer: number; readonly step: number}
 
+/** Without privileges files of others lose bits of their modes. */
+const owner = {uid: process.getuid!(), gid: process.getgid!()}
+
 const name = fc.constantFrom('a', 'b', 'c')
 const path = fc.array(name, {minLength: 1, maxLength: 3}).map((names) => names.join('/'))
 const target = fc.oneof(
@@ -46,7 +49,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.tuple(path, fc.nat(3), fc.constantFrom(0o644, 0o600, 0o4755)).map(
       ([at, size, mode]): Step => ({
         title: `file ${at} of ${size} bytes, ${mode.toString(8)}`,
-        entry: (mtime) => file(at, 'x'.repeat(size), {mode, mtime}),
+        entry: (mtime) => file(at, 'x'.repeat(size), {mode, mtime, ...owner}),
       }),
     ),
   },
