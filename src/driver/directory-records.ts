@@ -10,6 +10,7 @@ import {type ByteString, printable} from '../text.ts'
 import type {ConfinedRoot, Place} from './confined-root.ts'
 import type {Metadata} from './metadata.ts'
 import {PathTree} from './path-tree.ts'
+import {inheritedName} from './xattr-policy.ts'
 
 /** What a directory gets in the end. */
 interface DirectoryRecord {
@@ -17,6 +18,8 @@ interface DirectoryRecord {
   readonly mtime: Time
   /** The directory that was meant, should another have taken its name. */
   readonly identity: string
+  /** The entry, if it has rules for what is made inside. */
+  readonly inherited: Entry | undefined
 }
 
 /** Mode of a directory that no layer describes. @see umoci and moby, which agree on it */
@@ -34,7 +37,7 @@ export class DirectoryRecords {
   /** @param isMerged the directory was there, with attributes that the entry replaces */
   describe(place: Place, entry: Entry, isMerged: boolean): void {
     this.#metadata.startDirectory(place.descriptor, entry, isMerged)
-    this.#record(place, entry.mode, entry.mtime)
+    this.#record(place, entry.mode, entry.mtime, entry.xattrs.has(inheritedName) ? entry : undefined)
   }
 
   /** For a directory that is only needed by something below it. */
@@ -52,23 +55,32 @@ export class DirectoryRecords {
     const locking: ByteString[] = []
     for (const {place, record} of walkRecords(this.#records, root)) {
       // A mode that locks out its owner waits until nothing below is wanted any more: only root may ignore it.
-      if ((record.mode & 0o700) === 0o700) finishDirectory(place, record)
+      if ((record.mode & 0o700) === 0o700) this.#finish(place, record)
       else locking.push(place.path)
     }
     for (const path of locking.reverse()) {
       const place = root.findDirectly(path)
-      if (place !== undefined) finishDirectory(place, this.#records.find(path)!.value!)
+      if (place !== undefined) this.#finish(place, this.#records.find(path)!.value!)
     }
-    if (this.#records.value !== undefined) finishDirectory(root.root, this.#records.value)
+    if (this.#records.value !== undefined) this.#finish(root.root, this.#records.value)
   }
 
-  #record(place: Place, mode: number, mtime: Time): void {
+  #record(place: Place, mode: number, mtime: Time, inherited?: Entry): void {
     const status = os.statusAt(place.descriptor, '')
     if (typeof status === 'number') throw os.systemError(os.errnoName(status), `inspect "${printable(place.path)}"`)
     // Until the end nothing may keep us out, and a set-group-id bit would give its group to all that is made inside.
     if ((status.mode & 0o7777) !== 0o700)
       os.check(os.changeModeOfPath(place.descriptor, 0o700), 'set the mode of', place.path)
-    this.#records.make(place.path).value = {mode, mtime, identity: status.identity}
+    this.#records.make(place.path).value = {mode, mtime, identity: status.identity, inherited}
+  }
+
+  #finish(place: Place, {mode, mtime, identity, inherited}: DirectoryRecord): void {
+    const status = os.statusAt(place.descriptor, '')
+    if (typeof status === 'number' || status.identity !== identity) return
+    if (inherited !== undefined) this.#metadata.setInherited(place.descriptor, inherited)
+    if ((status.mode & 0o7777) !== mode)
+      os.check(os.changeModeOfPath(place.descriptor, mode), 'set the mode of', place.path)
+    os.check(os.changeTimeOfPath(place.descriptor, mtime.seconds, mtime.nanoseconds), 'set the time of', place.path)
   }
 }
 
@@ -123,14 +135,6 @@ function enter(levels: Level[], path: ByteString, node: PathTree<DirectoryRecord
 function leave(levels: Level[]): void {
   const descriptor = levels.pop()?.descriptor
   if (descriptor !== undefined) os.close(descriptor)
-}
-
-function finishDirectory(place: Place, {mode, mtime, identity}: DirectoryRecord): void {
-  const status = os.statusAt(place.descriptor, '')
-  if (typeof status === 'number' || status.identity !== identity) return
-  if ((status.mode & 0o7777) !== mode)
-    os.check(os.changeModeOfPath(place.descriptor, mode), 'set the mode of', place.path)
-  os.check(os.changeTimeOfPath(place.descriptor, mtime.seconds, mtime.nanoseconds), 'set the time of', place.path)
 }
 
 function impliedEntry(path: ByteString, mtime: Time): Entry {

@@ -24,7 +24,7 @@ import {
 } from '../os/libc.ts'
 import {type ByteString, printable} from '../text.ts'
 import {type Privileges, withoutOwner} from './privileges.ts'
-import {capabilityName, checkCapability, judgeXattr} from './xattr-policy.ts'
+import {capabilityName, checkCapability, inheritedName, judgeXattr} from './xattr-policy.ts'
 
 export class Metadata {
   readonly #privileges: Privileges
@@ -58,11 +58,17 @@ export class Metadata {
     this.#check(changeTimeAt(directory, name, entry.mtime.seconds, entry.mtime.nanoseconds), 'set the time of', entry)
   }
 
-  /** For a directory; its special bits and its time come when nothing will be put into it any more. */
+  /** For a directory; its special bits, its time and {@link setInherited} come when nothing will be put into it any more. */
   startDirectory(descriptor: number, entry: Entry, isMerged: boolean): void {
     if (isMerged) this.#clearXattrs(descriptor)
     this.#own(entry, () => changeOwner(descriptor, entry.uid, entry.gid), isMerged)
-    this.#setXattrs(entry, (name, value) => setXattr(descriptor, name, value))
+    this.#setXattrs(entry, (name, value) => (name === inheritedName ? 0 : setXattr(descriptor, name, value)))
+  }
+
+  /** Gives a directory the rules that what is made inside inherits. */
+  setInherited(descriptor: number, entry: Entry): void {
+    const value = entry.xattrs.get(inheritedName)
+    if (value !== undefined) this.#explainXattr(setXattr(descriptor, inheritedName, value), inheritedName, entry)
   }
 
   canMakeDevices(): boolean {
@@ -130,10 +136,13 @@ export class Metadata {
       if (verdict === 'warn') this.#lose(entry, name, 'it is not among those that belong to an image')
       if (verdict !== 'keep') continue
       if (name === capabilityName) checkCapability(value)
-      const failed = set(name, value)
-      if (failed === EPERM || failed === EOPNOTSUPP) this.#lose(entry, name, errnoName(failed))
-      else if (failed < 0) this.#check(failed, `set xattr "${printable(name).slice(0, 300)}" of`, entry)
+      this.#explainXattr(set(name, value), name, entry)
     }
+  }
+
+  #explainXattr(failed: number, name: ByteString, entry: Entry): void {
+    if (failed === EPERM || failed === EOPNOTSUPP) this.#lose(entry, name, errnoName(failed))
+    else if (failed < 0) this.#check(failed, `set xattr "${printable(name).slice(0, 300)}" of`, entry)
   }
 
   #lose(entry: Entry, name: ByteString, why: string): void {

@@ -6,7 +6,9 @@ export type XattrVerdict = 'keep' | 'drop' | 'warn'
 
 /** Attributes that describe the machine the image was made on; every tool leaves them out. */
 const hostSpecific = new Set(['security.selinux', 'security.ima', 'security.evm', 'system.nfs4_acl'])
-const accessLists = new Set(['system.posix_acl_access', 'system.posix_acl_default'])
+/** Rules of a directory for the modes of what is made inside. @see acl(5), "OBJECT CREATION AND DEFAULT ACLs" */
+export const inheritedName = 'system.posix_acl_default'
+const accessLists = new Set(['system.posix_acl_access', inheritedName])
 
 /**
  * Decides on an attribute by its name.

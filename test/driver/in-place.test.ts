@@ -338,6 +338,27 @@ test('a directory over a directory replaces its xattrs and keeps its children', 
   t.deepEqual(names(tree, 'd'), ['child'])
 })
 
+test('rules of a directory for what is made inside wait for the end', (t) => {
+  const tree = start(t)
+  // The form of an ACL: version 2, then tag, permissions and id of the owner, the group and all others.
+  const acl = Buffer.from('0200000001000700ffffffff04000000ffffffff20000000ffffffff', 'hex')
+  const xattrs = new Map([
+    ['system.posix_acl_default', acl.toString('latin1')],
+    ['foo.bar', 'x'],
+  ])
+  add(tree.changes, {path: 'd', kind: 'directory', mode: 0o755, xattrs})
+  add(tree.changes, {path: 'd/f', mode: 0o644}, 'x')
+  add(tree.changes, {path: 'd/sub/f', mode: 0o644}, 'x')
+  tree.changes.finish(false)
+  t.is(stat(tree, 'd/f').mode & 0o7777n, 0o644n)
+  t.is(stat(tree, 'd/sub').mode & 0o7777n, 0o755n)
+  t.is(stat(tree, 'd').mode & 0o7777n, 0o755n)
+  const rules = (name: string) => readXattrs(path.join(tree.root, name))['system.posix_acl_default']
+  if (tree.warnings.length > 1) t.log('no ACLs here')
+  else t.is(rules('d'), acl.toString('hex'))
+  t.is(rules('d/sub'), undefined)
+})
+
 rootTest('owners are numbers, and survive with special bits and capabilities', (t) => {
   const tree = start(t)
   const capability = Buffer.from('0100000200200000000000000000000000000000', 'hex').toString('latin1')
