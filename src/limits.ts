@@ -4,7 +4,7 @@ import {ImgtoolError} from './errors.ts'
 export interface Limits {
   /** Layers of one image. @default 4096 */
   readonly layers: number
-  /** Entries of all layers of one image together. @default 5,000,000 */
+  /** Entries of one image, and directories that only their paths name. @default 5,000,000 */
   readonly entries: number
   /** Decompressed bytes of all layers of one image together, content of holes not counted. @default 64 GiB */
   readonly bytes: number

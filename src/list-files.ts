@@ -4,7 +4,7 @@ import type {Image} from './image/model.ts'
 import {ChangeDecoder, whiteoutKind} from './layer/change.ts'
 import {MergedTree} from './layer/merged-tree.ts'
 import {pathDepth} from './layer/path.ts'
-import {readLayer, startBudget} from './layer/read.ts'
+import {countEntry, readLayer, startBudget} from './layer/read.ts'
 import type {Entry, EntryKind} from './layer/tar/entry.ts'
 import {defaultLimits, type Limits} from './limits.ts'
 import {type ByteString, printable} from './text.ts'
@@ -52,7 +52,7 @@ export interface ListOptions {
 export async function listFiles(image: Image, options: ListOptions = {}): Promise<ListedFile[]> {
   if (image.broken !== undefined) throw image.broken
   const budget = startBudget(options.limits ?? defaultLimits)
-  const tree = new MergedTree()
+  const tree = new MergedTree(() => countEntry(budget))
   for (const layer of image.layers) {
     tree.startLayer()
     const decoder = new ChangeDecoder(tree, () => {})

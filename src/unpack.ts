@@ -5,7 +5,7 @@ import {ImgtoolError} from './errors.ts'
 import {whyMissing} from './image/missing.ts'
 import type {Image} from './image/model.ts'
 import {ChangeDecoder, type ChangeSink, type OnWarning} from './layer/change.ts'
-import {type Budget, readLayer, startBudget} from './layer/read.ts'
+import {type Budget, countEntry, readLayer, startBudget} from './layer/read.ts'
 import type {Entry} from './layer/tar/entry.ts'
 import {defaultLimits, type Limits} from './limits.ts'
 import {startThreads, type Threads} from './threads.ts'
@@ -79,10 +79,12 @@ export async function unpackImage(image: Image, target: string, options: UnpackO
     ...(losses === undefined ? {} : {losses}),
   })
   await using threads = await startThreads(image, options.threads)
-  if (options.dryRun) return result(await applyLayers(image, counter, () => {}, threads, options))
+  const budget = startBudget(options.limits ?? defaultLimits)
+  const onImplied = () => countEntry(budget)
+  if (options.dryRun) return result(await applyLayers(image, counter, () => {}, threads, budget, options))
   const onWarning = options.onWarning ?? (() => {})
   const {DirectoryDriver} = await import('./driver/directory.ts')
-  const driver = new DirectoryDriver(target, {force, onWarning, thread: threads.files})
+  const driver = new DirectoryDriver(target, {force, onWarning, onImplied, thread: threads.files})
   try {
     counter.target = driver.changes
     const diffIDs = await applyLayers(
@@ -90,6 +92,7 @@ export async function unpackImage(image: Image, target: string, options: UnpackO
       counter,
       (layer) => driver.changes.startLayer(layer > 0 || driver.isMerge),
       threads,
+      budget,
       options,
     )
     options.signal?.throwIfAborted()
@@ -118,9 +121,9 @@ async function applyLayers(
   sink: ChangeSink,
   startLayer: (layer: number) => void,
   threads: Threads,
+  budget: Budget,
   options: UnpackOptions,
 ): Promise<Digest[]> {
-  const budget: Budget = startBudget(options.limits ?? defaultLimits)
   const totalBytes = image.layers.reduce((sum, layer) => sum + layer.blob.size, 0)
   const diffIDs: Digest[] = []
   let bytes = 0

@@ -9,6 +9,8 @@ import {openSource, selectImage} from '../src/open.ts'
 import {toText} from '../src/text.ts'
 import {type Progress, unpackImage} from '../src/unpack.ts'
 import {isRoot, scratch} from './helpers/layers.ts'
+import {imageOfTars} from './helpers/memory-layers.ts'
+import {file, tar} from './helpers/tar.ts'
 
 const fixture = (name: string) => path.join(import.meta.dirname, '../fixtures', name)
 
@@ -98,4 +100,17 @@ test('a limit that is reached leaves nothing, and is named', async (t) => {
   const run = unpackImage(selectImage(source), path.join(parent, 'rootfs'), {limits: {...defaultLimits, entries: 10}})
   await t.throwsAsync(run, {code: 'LIMIT_EXCEEDED', message: /"entries"/})
   t.deepEqual(fs.readdirSync(parent), [])
+})
+
+test('directories that only paths name count as entries', async (t) => {
+  const parent = scratch(t)
+  const image = imageOfTars(tar(file('a/b/c/f')), tar(file('a/b/d/e/f')))
+  const target = path.join(parent, 'rootfs')
+  const limited = (entries: number) => ({limits: {...defaultLimits, entries}})
+  const failure = {code: 'LIMIT_EXCEEDED', message: /"entries"/}
+  await t.throwsAsync(unpackImage(image, target, limited(6)), failure)
+  await t.throwsAsync(listFiles(image, limited(6)), failure)
+  t.deepEqual(fs.readdirSync(parent), [])
+  t.is((await listFiles(image, limited(7))).length, 8)
+  t.is((await unpackImage(image, target, limited(7))).entries, 2)
 })

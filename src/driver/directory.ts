@@ -16,6 +16,16 @@ import {type Privileges, readPrivileges} from './privileges.ts'
 import {removeTree} from './remove.ts'
 import {checkTarget, locateTarget, openParent, type TargetState} from './target.ts'
 
+export interface DriverOptions {
+  /** Unpack over what the target holds. */
+  readonly force: boolean
+  readonly onWarning: OnWarning
+  /** Makes files, too. */
+  readonly thread?: FileThread | undefined
+  /** Called for each directory that is made although no entry describes it. */
+  readonly onImplied?: () => void
+}
+
 /** A directory under construction. Commit it or abort it; both leave nothing behind but the target. */
 export class DirectoryDriver {
   readonly changes: InPlace
@@ -33,10 +43,7 @@ export class DirectoryDriver {
    *
    * @throws {ImgtoolError} as {@link checkTarget}, PERMISSION_DENIED, NO_SPACE
    */
-  constructor(
-    target: string,
-    options: {readonly force: boolean; readonly onWarning: OnWarning; readonly thread?: FileThread | undefined},
-  ) {
+  constructor(target: string, options: DriverOptions) {
     this.#state = checkTarget(target, options)
     const located = locateTarget(target)
     const {parent, name, shown} = located
@@ -50,7 +57,8 @@ export class DirectoryDriver {
       this.#staging = makeStaging(this.#parent, name, shown)
       dropInherited(this.#staging.descriptor, this.privileges, shown)
       if (this.#state === 'occupied') copyInto(resolve(parent, name), this.#staging.descriptor, shown)
-      this.changes = new InPlace(this.#staging.descriptor, this.privileges, options.onWarning, options.thread)
+      const {onWarning, thread, onImplied} = options
+      this.changes = new InPlace(this.#staging.descriptor, this.privileges, onWarning, thread, onImplied)
     } catch (error) {
       this.#release()
       throw error

@@ -24,6 +24,7 @@ export class InPlace implements ChangeSink {
   readonly #metadata: Metadata
   readonly #files: FileWriter
   readonly #warn: OnWarning
+  readonly #onImplied: () => void
   readonly #directories: DirectoryRecords
   /** Undefined while nothing lies below, so that nothing can be hidden. */
   #kept: KeptPaths | undefined
@@ -38,8 +39,15 @@ export class InPlace implements ChangeSink {
   /**
    * @param root descriptor of the tree's directory; stays the caller's
    * @param thread makes files, too
+   * @param onImplied is called for each directory that is made although no entry describes it
    */
-  constructor(root: number, privileges: Privileges, warn: OnWarning, thread?: FileThread) {
+  constructor(
+    root: number,
+    privileges: Privileges,
+    warn: OnWarning,
+    thread?: FileThread,
+    onImplied: () => void = () => {},
+  ) {
     this.#root = new ConfinedRoot(root, {
       onImplied: (place) => this.#adoptImplied(place),
       beforeLooking: (path) => (path === undefined ? this.#files.drain() : this.#files.settle(path)),
@@ -49,6 +57,7 @@ export class InPlace implements ChangeSink {
     this.#files = new FileWriter(thread, this.#metadata, (place, name) => this.#clear(place, name))
     this.#directories = new DirectoryRecords(this.#metadata)
     this.#warn = warn
+    this.#onImplied = onImplied
   }
 
   /** @param hasLower something lies below this layer that it can hide */
@@ -274,6 +283,7 @@ export class InPlace implements ChangeSink {
   }
 
   #adoptImplied(place: Place): void {
+    this.#onImplied()
     this.#kept?.addImplied(place.path)
     this.#directories.describeImplied(place, this.#mtime, false)
   }

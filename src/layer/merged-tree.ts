@@ -41,7 +41,13 @@ export class MergedTree implements ChangeSink {
     parent: undefined,
     name: '',
   }
+  readonly #onImplied: () => void
   #layer = -1
+
+  /** @param onImplied is called for each directory that no entry describes, before it is made */
+  constructor(onImplied: () => void = () => {}) {
+    this.#onImplied = onImplied
+  }
 
   /** Call before each layer, base first. */
   startLayer(): void {
@@ -205,6 +211,7 @@ export class MergedTree implements ChangeSink {
 
   #imply(parent: Node, name: ByteString, entry: Entry): Node | undefined {
     if (parent.children === undefined) return undefined
+    this.#onImplied()
     const file = {entry: impliedDirectory(entry), layer: this.#layer, links: {count: 1}}
     const node: Node = {file, children: new Map(), added: -1, touched: -1, parent, name}
     parent.children.set(name, node)

@@ -30,6 +30,7 @@ export interface LayerFacts {
 /** What all layers of one image have used of their common limits. */
 export interface Budget {
   readonly limits: Limits
+  /** With directories that only paths name. */
   entries: number
   bytes: number
 }
@@ -53,6 +54,15 @@ export interface ReadOptions {
 /** @returns a budget for the layers of one image */
 export function startBudget(limits: Limits): Budget {
   return {limits, entries: 0, bytes: 0}
+}
+
+/**
+ * Counts an entry, or a directory that is made although no entry describes it: one path can name thousands.
+ *
+ * @throws {ImgtoolError} LIMIT_EXCEEDED
+ */
+export function countEntry(budget: Budget): void {
+  checkLimit(budget.limits, 'entries', ++budget.entries, 'entries of the image')
 }
 
 /** Bytes of the head that tell the compression. */
@@ -95,10 +105,11 @@ async function readVerified(
   const tar = openTar(layer.blob, compression, {algorithm, tools, onRead})
   const running = (tools?.hasher ?? inlineHasher).start(algorithmOf(layer.diffID), layer.blob.size)
   const {limits} = budget
-  const parser = new TarParser(sink, limits, () =>
-    checkLimit(limits, 'entries', ++budget.entries, 'entries of the image'),
-  )
-  const entriesBefore = budget.entries
+  let entries = 0
+  const parser = new TarParser(sink, limits, () => {
+    entries++
+    countEntry(budget)
+  })
   let tarSize = 0
   for await (const chunk of tar.chunks) {
     signal?.throwIfAborted()
@@ -115,7 +126,7 @@ async function readVerified(
   const diffID = running.digest()
   checkDigest(layer.diffID, diffID, `the uncompressed tar of layer ${layer.index}`)
   checkDigest(layer.digest, isSame ? diffID : tar.storedDigest(), `layer ${layer.index}`)
-  return {diffID, compression, tarSize, entries: budget.entries - entriesBefore}
+  return {diffID, compression, tarSize, entries}
 }
 
 function algorithmOf(digest: Digest | undefined): string {
