@@ -5,6 +5,7 @@ import {ImgtoolError} from './errors.ts'
 import {whyMissing} from './image/missing.ts'
 import type {Image} from './image/model.ts'
 import {ChangeDecoder, type ChangeSink, type OnWarning} from './layer/change.ts'
+import {MergedTree} from './layer/merged-tree.ts'
 import {type Budget, countEntry, readLayer, startBudget} from './layer/read.ts'
 import type {Entry} from './layer/tar/entry.ts'
 import {defaultLimits, type Limits} from './limits.ts'
@@ -13,7 +14,10 @@ import {startThreads, type Threads} from './threads.ts'
 export interface UnpackOptions {
   /** Unpack over a directory that is not empty: the image's entries replace what is in their way. @default false */
   readonly force?: boolean
-  /** Read and verify everything, write nothing. @default false */
+  /**
+   * Read and verify everything, write nothing. The tree is made in memory, about 500 bytes an entry, so that it refuses what
+   * only shows in the tree, such as a hard link to nothing; what an occupied target holds is not looked at. @default false
+   */
   readonly dryRun?: boolean
   /** Wait until the disk has everything before the target appears. @default false */
   readonly sync?: boolean
@@ -81,7 +85,11 @@ export async function unpackImage(image: Image, target: string, options: UnpackO
   await using threads = await startThreads(image, options.threads)
   const budget = startBudget(options.limits ?? defaultLimits)
   const onImplied = () => countEntry(budget)
-  if (options.dryRun) return result(await applyLayers(image, counter, () => {}, threads, budget, options))
+  if (options.dryRun) {
+    const tree = new MergedTree(onImplied)
+    counter.target = tree
+    return result(await applyLayers(image, counter, () => tree.startLayer(), threads, budget, options))
+  }
   const onWarning = options.onWarning ?? (() => {})
   const {DirectoryDriver} = await import('./driver/directory.ts')
   const driver = new DirectoryDriver(target, {force, onWarning, onImplied, thread: threads.files})
@@ -141,7 +149,7 @@ async function applyLayers(
   return diffIDs
 }
 
-/** Counts changes on their way to the driver, or to nowhere. */
+/** Counts changes on their way. */
 class Counter implements ChangeSink {
   target: ChangeSink | undefined
   #entries = 0

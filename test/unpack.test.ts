@@ -10,7 +10,7 @@ import {toText} from '../src/text.ts'
 import {type Progress, unpackImage} from '../src/unpack.ts'
 import {isRoot, scratch} from './helpers/layers.ts'
 import {imageOfTars} from './helpers/memory-layers.ts'
-import {file, tar} from './helpers/tar.ts'
+import {directory, file, hardlink, symlink, tar} from './helpers/tar.ts'
 
 const fixture = (name: string) => path.join(import.meta.dirname, '../fixtures', name)
 
@@ -67,6 +67,26 @@ test('a dry run refuses what a run would refuse', async (t) => {
   fs.writeFileSync(path.join(target, 'mine'), '')
   await using source = await openSource(fixture('docker-20.10-one.tar'))
   await t.throwsAsync(unpackImage(selectImage(source), target, {dryRun: true}), {code: 'TARGET_EXISTS'})
+})
+
+test('a dry run refuses what only shows in the tree, as a run does', async (t) => {
+  const parent = scratch(t)
+  const cases = [
+    [hardlink('a', 'missing')],
+    [directory('d'), hardlink('a', 'd')],
+    [symlink('a', 'b'), symlink('b', 'a'), file('a/f')],
+    [file('f'), file('f/below')],
+    [file('f'), hardlink('f', 'f')],
+    [symlink('.', 'elsewhere')],
+  ]
+  for (const members of cases) {
+    const image = imageOfTars(tar(file('before')), tar(...members))
+    const run = (dryRun: boolean) => unpackImage(image, path.join(parent, 'rootfs'), {dryRun})
+    const real = await t.throwsAsync(run(false), {instanceOf: ImgtoolError})
+    const dry = await t.throwsAsync(run(true), {instanceOf: ImgtoolError})
+    t.deepEqual([dry.code, dry.details.layer], [real.code, 1])
+  }
+  t.deepEqual(fs.readdirSync(parent), [])
 })
 
 test('progress grows to the whole', async (t) => {
