@@ -8,19 +8,22 @@ export type XattrVerdict = 'keep' | 'drop' | 'warn'
 const hostSpecific = new Set(['security.selinux', 'security.ima', 'security.evm', 'system.nfs4_acl'])
 /** Rules of a directory for the modes of what is made inside. @see acl(5), "OBJECT CREATION AND DEFAULT ACLs" */
 export const inheritedName = 'system.posix_acl_default'
+const storageOrders = ['user.overlay.', 'trusted.overlay.', 'user.fuseoverlayfs.', 'user.containers.override_stat']
 const accessLists = new Set(['system.posix_acl_access', inheritedName])
 
 /**
  * Decides on an attribute by its name.
  *
  * `trusted.overlay.*` and `user.overlay.*` are orders to the kernel's overlay file system: with them a layer could hide
- * files of another or show ones that are not its own, as soon as the tree is used as a lower directory.
+ * files of another or show ones that are not its own, as soon as the tree is used as a lower directory. The names of
+ * fuse-overlayfs and of container storage are the same to those: owners, modes and device numbers that they believe more
+ * than the file itself.
  *
- * @see linux Documentation/filesystems/overlayfs.rst
+ * @see linux Documentation/filesystems/overlayfs.rst; fuse-overlayfs(1), "xattr_permissions"
  */
 export function judgeXattr(name: ByteString): XattrVerdict {
   if (hostSpecific.has(name)) return 'drop'
-  if (name.startsWith('user.overlay.') || name.startsWith('trusted.overlay.')) return 'warn'
+  if (storageOrders.some((prefix) => name.startsWith(prefix))) return 'warn'
   if (name.startsWith('user.') || name === capabilityName || accessLists.has(name)) return 'keep'
   return 'warn'
 }

@@ -98,7 +98,7 @@ export function decodeEntry(header: Header, extension: Extension, limits: Limits
     size: stored,
     link: kind === 'hardlink' ? cleanPath(link, limits) : kind === 'symlink' ? requireTarget(link) : '',
     ...toDevice(kind, header),
-    xattrs: toXattrs(records),
+    xattrs: toXattrs(records, rawName),
   }
   return {entry, stored, records}
 }
@@ -173,14 +173,29 @@ function toDevice(kind: EntryKind, {deviceMajor, deviceMinor}: Header): Pick<Ent
 /** Prefix of the PAX keys that carry xattrs. @see star(5), SCHILY.xattr */
 const xattrPrefix = 'SCHILY.xattr.'
 
-function toXattrs(records: ReadonlyMap<ByteString, ByteString>): ReadonlyMap<ByteString, ByteString> {
+/** Bytes of the name and the value of an xattr that Linux takes. @see xattr(7), "Filesystem differences"; linux include/uapi/linux/limits.h */
+const maximumXattrName = 255
+const maximumXattrValue = 65_536
+
+function toXattrs(
+  records: ReadonlyMap<ByteString, ByteString>,
+  entry: ByteString,
+): ReadonlyMap<ByteString, ByteString> {
   let xattrs: Map<ByteString, ByteString> | undefined
   for (const [key, value] of records) {
     if (!key.startsWith(xattrPrefix)) continue
     const name = key.slice(xattrPrefix.length)
-    if (name === '' || name.includes('\0')) throw new ImgtoolError('ENTRY_INVALID', 'An xattr has no usable name')
+    if (name === '' || name.includes('\0')) throw invalidXattr(entry, 'An xattr has no usable name')
+    if (name.length > maximumXattrName)
+      throw invalidXattr(entry, `The name of an xattr has ${name.length} bytes, more than ${maximumXattrName}`)
+    if (value.length > maximumXattrValue)
+      throw invalidXattr(entry, `The value of an xattr has ${value.length} bytes, more than ${maximumXattrValue}`)
     xattrs ??= new Map()
     xattrs.set(name, value)
   }
   return xattrs ?? noXattrs
+}
+
+function invalidXattr(entry: ByteString, why: string): ImgtoolError {
+  return new ImgtoolError('ENTRY_INVALID', why, {entry})
 }

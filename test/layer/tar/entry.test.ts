@@ -1,5 +1,6 @@
 import test from 'ava'
 import fc from 'fast-check'
+import {ImgtoolError} from '../../../src/errors.ts'
 import {cleanPath} from '../../../src/layer/tar/entry.ts'
 import {defaultLimits} from '../../../src/limits.ts'
 import {readEntry} from '../../helpers/entries.ts'
@@ -252,6 +253,15 @@ test('xattrs keep any bytes; an empty one is a record taken back', (t) => {
     ['LIBARCHIVE.xattr.user.other', 'AA=='],
   ])
   t.deepEqual([...xattrs], [['security.capability', '\x01\0\0\x02\n=\xff']])
+})
+
+test('an xattr that no file can have is refused with its entry', (t) => {
+  const key = (length: number) => `SCHILY.xattr.user.${'n'.repeat(length - 5)}`
+  const value = 'v'.repeat(65_536)
+  t.is(withPax([[key(255), value]]).xattrs.size, 1)
+  const refusal = {instanceOf: ImgtoolError, code: 'ENTRY_INVALID'}
+  t.is(t.throws(() => withPax([[key(256), 'v']]), refusal).details.entry, 'header-name')
+  t.is(t.throws(() => withPax([[key(255), `${value}v`]]), refusal).details.entry, 'header-name')
 })
 
 test('an xattr without a name, or with a NUL in it, is refused', (t) => {
