@@ -309,6 +309,7 @@ test('a file beyond the limit of file sizes is refused', async (t) => {
 for (const [signal, status] of [
   ['SIGINT', 130],
   ['SIGTERM', 143],
+  ['SIGHUP', 129],
 ] as const) {
   test(`${signal} ends a run with ${status}, and nothing is left`, async (t) => {
     const layer = tarOf(Array.from({length: 100_000}, (_, n) => ({name: `d${n % 100}/f${n}`, body: 'x'})))
@@ -322,6 +323,7 @@ for (const [signal, status] of [
     child.on('close', resolve)
     // The work has begun when something appears beside the target.
     while (readdirSync(there.work).length === 0 && child.exitCode === null) await sleep(5)
+    child.kill(signal)
     child.kill(signal)
     t.is(await promise, status)
     t.is(JSON.parse(stdout).error.code, 'INTERRUPTED')

@@ -147,8 +147,8 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
   }
 
   /**
-   * Aborts on SIGINT and SIGTERM, with the error to throw as its reason. From the first use on, the command has to end by
-   * itself; before, a signal ends the process.
+   * Aborts on SIGINT, SIGTERM and SIGHUP, with the error to throw as its reason. From the first use on, the command has to
+   * end by itself; before, a signal ends the process.
    */
   protected get signal(): AbortSignal {
     this.#signal ??= signalOfProcess()
@@ -158,8 +158,9 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
 
 function signalOfProcess(): AbortSignal {
   const controller = new AbortController()
-  for (const name of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(name, () => {
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    // One cause may send several: a closed terminal signals its processes, and their shell does so again.
+    process.on(name, () => {
       controller.abort(new ImgtoolError('INTERRUPTED', `Interrupted by ${name}`, {actual: name}))
     })
   }

@@ -3,13 +3,17 @@
  *
  * oclif's own rendering wraps lines and prints stacks, which suits neither people nor scripts.
  */
+import {constants} from 'node:os'
 import process from 'node:process'
 import {type ErrorCode, type ErrorDetails, type ImgtoolError, isImgtoolError} from '../errors.ts'
 import {printable, printableText} from '../text.ts'
 import {explainUsage} from './usage-error.ts'
 
-/** 0 is success; 3 is kept for a check that says no, which is an answer and not an error. */
-export const exitCodes = {failed: 1, usage: 2, interrupted: 130, terminated: 143} as const
+/**
+ * 0 is success; 3 is kept for a check that says no, which is an answer and not an error. A run that a signal ended exits with
+ * 128 and its number. @see POSIX sh, "Exit Status for Commands"
+ */
+export const exitCodes = {failed: 1, usage: 2} as const
 
 export interface Report {
   readonly exitCode: number
@@ -90,7 +94,7 @@ function mentions(message: string, part: string): boolean {
 function exitCode(error: ImgtoolError): number {
   if (error.code === 'REFERENCE_INVALID') return exitCodes.usage
   if (error.code !== 'INTERRUPTED') return exitCodes.failed
-  return error.details.actual === 'SIGTERM' ? exitCodes.terminated : exitCodes.interrupted
+  return 128 + (constants.signals[error.details.actual as NodeJS.Signals] ?? constants.signals.SIGINT)
 }
 
 function errorDocument(error: ImgtoolError | undefined, original: unknown): Record<string, string | number> {

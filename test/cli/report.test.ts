@@ -51,9 +51,11 @@ for (const [code, exitCode] of Object.entries(codes)) {
 test('an interrupted run exits as the shell says signals do', (t) => {
   const byKeyboard = new ImgtoolError('INTERRUPTED', 'x', {actual: 'SIGINT'})
   const byService = new ImgtoolError('INTERRUPTED', 'x', {actual: 'SIGTERM'})
+  const byTerminal = new ImgtoolError('INTERRUPTED', 'x', {actual: 'SIGHUP'})
+  const byProgram = new ImgtoolError('INTERRUPTED', 'x')
   t.deepEqual(
-    [byKeyboard, byService].map((error) => reportError(error, quiet).exitCode),
-    [130, 143],
+    [byKeyboard, byService, byTerminal, byProgram].map((error) => reportError(error, quiet).exitCode),
+    [130, 143, 129, 130],
   )
 })
 
