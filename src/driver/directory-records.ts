@@ -15,7 +15,8 @@ import {inheritedName} from './xattr-policy.ts'
 /** What a directory gets in the end. */
 interface DirectoryRecord {
   readonly mode: number
-  readonly mtime: Time
+  /** Undefined for whatever comes of the work. */
+  readonly mtime: Time | undefined
   /** The directory that was meant, should another have taken its name. */
   readonly identity: string
   /** The entry, if it has rules for what is made inside. */
@@ -45,13 +46,18 @@ export class DirectoryRecords {
     this.describe(place, impliedEntry(place.path, mtime), isMerged)
   }
 
+  /** For a directory with a mode that it gets again in the end, unless an entry describes it. */
+  adopt(place: Place, mode: number): void {
+    this.#record(place, mode, undefined)
+  }
+
   /**
    * Gives all directories their modes and times, on one way through the tree.
    *
-   * @param mtime of the root, where no layer describes it; undefined leaves it as it is then
+   * @param mtime of the root, where nothing describes it
    */
-  finish(root: ConfinedRoot, mtime: Time | undefined): void {
-    if (mtime !== undefined && this.#records.value === undefined) this.#record(root.root, impliedMode, mtime)
+  finish(root: ConfinedRoot, mtime: Time): void {
+    if (this.#records.value === undefined) this.#record(root.root, impliedMode, mtime)
     const locking: ByteString[] = []
     for (const {place, record} of walkRecords(this.#records, root)) {
       // A mode that locks out its owner waits until nothing below is wanted any more: only root may ignore it.
@@ -65,7 +71,7 @@ export class DirectoryRecords {
     if (this.#records.value !== undefined) this.#finish(root.root, this.#records.value)
   }
 
-  #record(place: Place, mode: number, mtime: Time, inherited?: Entry): void {
+  #record(place: Place, mode: number, mtime: Time | undefined, inherited?: Entry): void {
     const status = os.statusAt(place.descriptor, '')
     if (typeof status === 'number') throw os.systemError(os.errnoName(status), `inspect "${printable(place.path)}"`)
     // Until the end nothing may keep us out, and a set-group-id bit would give its group to all that is made inside.
@@ -80,6 +86,7 @@ export class DirectoryRecords {
     if (inherited !== undefined) this.#metadata.setInherited(place.descriptor, inherited)
     if ((status.mode & 0o7777) !== mode)
       os.check(os.changeModeOfPath(place.descriptor, mode), 'set the mode of', place.path)
+    if (mtime === undefined) return
     os.check(os.changeTimeOfPath(place.descriptor, mtime.seconds, mtime.nanoseconds), 'set the time of', place.path)
   }
 }

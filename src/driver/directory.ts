@@ -15,6 +15,7 @@ import {InPlace} from './in-place.ts'
 import {type Privileges, readPrivileges} from './privileges.ts'
 import {removeTree} from './remove.ts'
 import {checkTarget, locateTarget, openParent, type TargetState} from './target.ts'
+import {accessName, inheritedName} from './xattr-policy.ts'
 
 export interface DriverOptions {
   /** Unpack over what the target holds. */
@@ -35,7 +36,7 @@ export class DirectoryDriver {
   readonly #name: string
   /** The parent directory, and the staging directory in it with its lock. */
   readonly #parent: number
-  #staging: {readonly name: string; readonly descriptor: number} | undefined
+  #staging: Staging | undefined
   readonly #state: TargetState
 
   /**
@@ -56,9 +57,14 @@ export class DirectoryDriver {
       removeLeftovers(this.#parent, name)
       this.#staging = makeStaging(this.#parent, name, shown)
       dropInherited(this.#staging.descriptor, this.privileges, shown)
-      if (this.#state === 'occupied') copyInto(resolve(parent, name), this.#staging.descriptor, shown)
+      if (this.isMerge) {
+        requireExchange(this.#parent, name, this.#staging, shown)
+        copyInto(resolve(parent, name), this.#staging.descriptor, shown)
+      }
       const {onWarning, thread, onImplied} = options
-      this.changes = new InPlace(this.#staging.descriptor, this.privileges, onWarning, thread, onImplied)
+      const files = this.isMerge ? undefined : thread
+      this.changes = new InPlace(this.#staging.descriptor, this.privileges, onWarning, files, onImplied)
+      if (this.isMerge) this.changes.startMerge()
     } catch (error) {
       this.#release()
       throw error
@@ -78,7 +84,7 @@ export class DirectoryDriver {
    */
   commit(options: {readonly sync: boolean}): void {
     const staging = this.#staging!
-    this.changes.finish(this.isMerge)
+    this.changes.finish()
     this.changes.close()
     if (options.sync) os.check(os.syncFileSystem(staging.descriptor), 'write to the disk')
     const failed = this.#rename(fromText(staging.name), fromText(this.#name))
@@ -146,6 +152,11 @@ export class DirectoryDriver {
   #parentOpen = true
 }
 
+interface Staging {
+  readonly name: string
+  readonly descriptor: number
+}
+
 const stagingMark = '.imgtool-'
 
 /** Longest name that leaves room for the mark and its digits within NAME_MAX. */
@@ -155,7 +166,7 @@ const maximumStem = 200
 const maximumAttempts = 16
 
 /** Makes a locked directory beside the target that nobody else can look into. */
-function makeStaging(parent: number, target: string, shown: string): {name: string; descriptor: number} {
+function makeStaging(parent: number, target: string, shown: string): Staging {
   for (let attempt = 0; attempt < maximumAttempts; attempt++) {
     const name = stagingStem(target) + randomBytes(6).toString('hex')
     os.check(os.makeDirectoryAt(parent, fromText(name), 0o700), `make a directory beside "${shown}"`)
@@ -187,8 +198,8 @@ function dropInherited(descriptor: number, {uid, gid}: Privileges, shown: string
   if (typeof status !== 'number' && status.gid !== gid)
     os.check(os.changeOwner(descriptor, uid, gid), `own a directory beside "${shown}"`)
   os.check(os.changeMode(descriptor, 0o700), `protect a directory beside "${shown}"`)
-  os.removeXattr(descriptor, 'system.posix_acl_default')
-  os.removeXattr(descriptor, 'system.posix_acl_access')
+  os.removeXattr(descriptor, inheritedName)
+  os.removeXattr(descriptor, accessName)
 }
 
 /** Removes the directories of runs for this target that were killed: those whose lock is free. */
@@ -213,6 +224,33 @@ function removeLeftovers(parent: number, target: string): void {
       os.close(descriptor)
     }
   }
+}
+
+/**
+ * Finds out whether a merged directory could take the target's place in the end, before anything is copied.
+ *
+ * Some network file systems cannot exchange two names (EINVAL), and overlayfs cannot rename what it has from a lower directory
+ * (EXDEV), which shows when the target is to replace a directory that is not empty: that fails everywhere.
+ *
+ * @throws {ImgtoolError} TARGET_INVALID
+ * @see renameat2(2); linux Documentation/filesystems/overlayfs.rst, "Renaming directories"
+ */
+function requireExchange(parent: number, name: string, staging: Staging, shown: string): void {
+  const [one, other] = ['one', 'other']
+  for (const probe of [one, other])
+    os.check(os.makeDirectoryAt(staging.descriptor, probe, 0o700), `make a directory beside "${shown}"`)
+  const exchanged = os.exchangeAt(staging.descriptor, one, other)
+  const renamed = os.renameAt(parent, fromText(name), parent, fromText(staging.name))
+  for (const probe of [one, other]) os.removeDirectoryAt(staging.descriptor, probe)
+  if (exchanged === 0 && renamed !== os.EXDEV) return
+  const why = os.errnoName(exchanged < 0 ? exchanged : renamed)
+  throw new ImgtoolError(
+    'TARGET_INVALID',
+    `Cannot unpack over "${shown}": its file system cannot exchange it, ${why}`,
+    {
+      hint: 'Unpack to a new directory',
+    },
+  )
 }
 
 /** Copies what the target holds, so that merging, too, happens at once or not at all. coreutils know every file system. */

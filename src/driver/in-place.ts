@@ -60,6 +60,17 @@ export class InPlace implements ChangeSink {
     this.#onImplied = onImplied
   }
 
+  /**
+   * Call first for a tree that is not empty: its root keeps its mode, and what its directories would hand down is undone.
+   * Files are to be made by this thread alone.
+   */
+  startMerge(): void {
+    const status = os.statusAt(this.#root.root.descriptor, '')
+    if (typeof status === 'number') throw os.systemError(os.errnoName(status), 'inspect the target')
+    this.#directories.adopt(this.#root.root, status.mode & 0o7777)
+    this.#metadata.inherits = true
+  }
+
   /** @param hasLower something lies below this layer that it can hide */
   startLayer(hasLower: boolean): void {
     // What this layer adds is never hidden by it, so that within a layer whiteouts need not wait for files.
@@ -101,14 +112,10 @@ export class InPlace implements ChangeSink {
     if (place !== undefined) this.#clear(place, name)
   }
 
-  /**
-   * Gives directories their modes and times, when nothing will touch them any more.
-   *
-   * @param keepRoot leave the root as it is when no layer describes it
-   */
-  finish(keepRoot: boolean): void {
+  /** Gives directories their modes and times, when nothing will touch them any more. */
+  finish(): void {
     this.#files.drain()
-    this.#directories.finish(this.#root, keepRoot ? undefined : this.#mtime)
+    this.#directories.finish(this.#root, this.#mtime)
   }
 
   /** Closes what is open, whatever happened. */
@@ -149,7 +156,7 @@ export class InPlace implements ChangeSink {
     if (!merged && made < 0) this.#create(parent, name, entry, () => os.makeDirectoryAt(parent.descriptor, name, 0o700))
     const place = this.#openDirectory(parent, name)
     this.#root.remember(place)
-    this.#directories.describe(place, entry, merged)
+    this.#directories.describe(place, entry, merged || this.#metadata.inherits)
   }
 
   /** A descriptor of a directory that may be open already. */
@@ -285,7 +292,7 @@ export class InPlace implements ChangeSink {
   #adoptImplied(place: Place): void {
     this.#onImplied()
     this.#kept?.addImplied(place.path)
-    this.#directories.describeImplied(place, this.#mtime, false)
+    this.#directories.describeImplied(place, this.#mtime, this.#metadata.inherits)
   }
 }
 

@@ -9,7 +9,9 @@ const hostSpecific = new Set(['security.selinux', 'security.ima', 'security.evm'
 /** Rules of a directory for the modes of what is made inside. @see acl(5), "OBJECT CREATION AND DEFAULT ACLs" */
 export const inheritedName = 'system.posix_acl_default'
 const storageOrders = ['user.overlay.', 'trusted.overlay.', 'user.fuseoverlayfs.', 'user.containers.override_stat']
-const accessLists = new Set(['system.posix_acl_access', inheritedName])
+/** The ACL of a file itself. */
+export const accessName = 'system.posix_acl_access'
+const accessLists = new Set([accessName, inheritedName])
 
 /**
  * Decides on an attribute by its name.

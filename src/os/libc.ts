@@ -83,6 +83,7 @@ export const EINVAL = -errno.EINVAL
 export const EPERM = -errno.EPERM
 export const EACCES = -errno.EACCES
 export const EAGAIN = -errno.EAGAIN
+export const EXDEV = -errno.EXDEV
 export const EBUSY = -errno.EBUSY
 export const EOPNOTSUPP = -errno.EOPNOTSUPP
 

@@ -5,6 +5,7 @@ import test from 'ava'
 import {DirectoryDriver} from '../../src/driver/directory.ts'
 import {checkTarget} from '../../src/driver/target.ts'
 import {add, isRoot, scratch} from '../helpers/layers.ts'
+import {readXattrs} from '../helpers/xattrs.ts'
 
 const options = {force: false, onWarning: () => {}}
 
@@ -162,4 +163,71 @@ test('a group or an ACL of the parent does not reach the files', (t) => {
   t.is(fs.statSync(path.join(target, 'etc/motd')).gid, process.getgid!())
   t.is(fs.statSync(path.join(target, 'etc')).mode & 0o7777, 0o755)
   t.is(fs.statSync(path.join(target, 'etc/motd')).mode & 0o7777, 0o644)
+})
+
+test('a copy of the target is hidden while it is merged into, and has its mode in the end', (t) => {
+  const parent = scratch(t)
+  const target = path.join(parent, 'rootfs')
+  fs.mkdirSync(path.join(target, 'mine'), {recursive: true})
+  fs.chmodSync(target, 0o1775)
+  const driver = new DirectoryDriver(target, {...options, force: true})
+  const [staging] = fs.readdirSync(parent).filter((name) => name !== 'rootfs')
+  t.is(fs.statSync(path.join(parent, staging!)).mode & 0o7777, 0o700)
+  fill(driver)
+  t.is(fs.statSync(path.join(parent, staging!)).mode & 0o7777, 0o700)
+  driver.commit({sync: false})
+  t.is(fs.statSync(target).mode & 0o7777, 0o1775)
+  t.deepEqual(fs.readdirSync(target).sort(), ['etc', 'mine'])
+})
+
+test('a group or an ACL of a directory that is merged into does not reach new files', (t) => {
+  const target = path.join(scratch(t), 'rootfs')
+  const shared = path.join(target, 'shared')
+  fs.mkdirSync(shared, {recursive: true})
+  if (isRoot) fs.chownSync(shared, 0, 4242)
+  fs.chmodSync(shared, 0o2755)
+  try {
+    execFileSync('setfacl', ['-d', '-m', 'u:12345:rwx,o::-', shared], {stdio: 'ignore'})
+  } catch {
+    t.log('without setfacl: only the group is tested')
+  }
+  const driver = new DirectoryDriver(target, {...options, force: true})
+  driver.changes.startLayer(true)
+  add(driver.changes, {path: 'shared/f'}, 'x')
+  add(driver.changes, {path: 'shared/p', kind: 'fifo', mode: 0o644})
+  add(driver.changes, {path: 'shared/d', kind: 'directory'})
+  add(driver.changes, {path: 'shared/implied/f'}, 'x')
+  driver.commit({sync: false})
+  for (const [name, mode] of Object.entries({f: 0o644, p: 0o644, d: 0o755, implied: 0o755, 'implied/f': 0o644})) {
+    const stats = fs.statSync(path.join(shared, name))
+    t.is(stats.mode & 0o7777, mode, name)
+    if (isRoot) t.is(stats.gid, 0, name)
+    const left = Object.keys(readXattrs(path.join(shared, name))).filter((xattr) => xattr.startsWith('system.'))
+    t.deepEqual(left, [], name)
+  }
+  t.is(fs.statSync(shared).mode & 0o7777, 0o2755)
+})
+
+const rootTest = isRoot ? test : test.skip
+
+rootTest('a directory that cannot be exchanged is refused before it is copied', (t) => {
+  const base = scratch(t)
+  const at = (name: string) => path.join(base, name)
+  for (const name of ['lower', 'upper', 'work', 'merged']) fs.mkdirSync(at(name))
+  // Its layers must not lie on another overlay.
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', base], {stdio: 'ignore'})
+    t.teardown(() => execFileSync('umount', ['-R', base]))
+    for (const name of ['lower/rootfs/old', 'upper', 'work', 'merged']) fs.mkdirSync(at(name), {recursive: true})
+    const layers = `redirect_dir=off,lowerdir=${at('lower')},upperdir=${at('upper')},workdir=${at('work')}`
+    execFileSync('mount', ['-t', 'overlay', 'overlay', '-o', layers, at('merged')], {stdio: 'ignore'})
+  } catch {
+    t.log('no overlay can be mounted here')
+    t.pass()
+    return
+  }
+  const create = () => new DirectoryDriver(at('merged/rootfs'), {...options, force: true})
+  t.throws(create, {code: 'TARGET_INVALID', message: /EXDEV/})
+  t.deepEqual(fs.readdirSync(at('merged')), ['rootfs'])
+  t.deepEqual(fs.readdirSync(at('merged/rootfs')), ['old'])
 })

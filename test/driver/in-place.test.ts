@@ -59,7 +59,7 @@ test('files, directories, symlinks and fifos have their content, mode and time',
   add(tree.changes, {path: 'd/f', mode: 0o4711, mtime}, 'content')
   add(tree.changes, {path: 'd/l', kind: 'symlink', link: '../nowhere', mode: 0o777, mtime})
   add(tree.changes, {path: 'd/p', kind: 'fifo', mode: 0o622, mtime})
-  tree.changes.finish(false)
+  tree.changes.finish()
   t.is(read(tree, 'd/f'), 'content')
   t.is(fs.readlinkSync(path.join(tree.root, 'd/l')), '../nowhere')
   t.true(stat(tree, 'd/p').isFIFO())
@@ -75,7 +75,7 @@ test('the umask has no say', (t) => {
   add(tree.changes, {path: 'd', kind: 'directory', mode: 0o777})
   add(tree.changes, {path: 'f', mode: 0o666}, 'x')
   add(tree.changes, {path: 'p', kind: 'fifo', mode: 0o666})
-  tree.changes.finish(false)
+  tree.changes.finish()
   t.deepEqual(
     ['d', 'f', 'p'].map((name) => stat(tree, name).mode & 0o777n),
     [0o777n, 0o666n, 0o666n],
@@ -108,7 +108,7 @@ test('directories get their modes from the leaves up, so that nobody is locked o
   add(tree.changes, {path: 'a', kind: 'directory', mode: 0o000})
   add(tree.changes, {path: 'a/b', kind: 'directory', mode: 0o000})
   add(tree.changes, {path: 'a/b/f'}, 'x')
-  tree.changes.finish(false)
+  tree.changes.finish()
   t.is(stat(tree, 'a').mode & 0o777n, 0n)
   fs.chmodSync(path.join(tree.root, 'a'), 0o700)
   t.is(stat(tree, 'a/b').mode & 0o777n, 0n)
@@ -118,7 +118,7 @@ test('directories get their modes from the leaves up, so that nobody is locked o
 test('missing parents are made, 0755, with the time of what needed them', (t) => {
   const tree = start(t)
   add(tree.changes, {path: 'a/b/f', mtime: {seconds: 1000, nanoseconds: 0}}, 'x')
-  tree.changes.finish(false)
+  tree.changes.finish()
   t.is(stat(tree, 'a/b').mode & 0o7777n, 0o755n)
   t.is(stat(tree, 'a').mtimeNs, 1_000_000_000_000n)
 })
@@ -183,7 +183,7 @@ test('names that are too long are refused, deep paths are not', (t) => {
   t.throws(() => add(tree.changes, {path: 'n'.repeat(256)}), {code: 'ENTRY_INVALID'})
   const deep = Array.from({length: 100}, () => 'd'.repeat(100)).join('/')
   add(tree.changes, {path: `${deep}/f`}, 'bottom')
-  tree.changes.finish(false)
+  tree.changes.finish()
   const found = execFileSync('find', [tree.root, '-name', 'f', '-printf', '%d']).toString()
   t.is(found, '101')
 })
@@ -253,7 +253,7 @@ test('a directory that is hidden but needed again loses the attributes of the lo
   tree.changes.startLayer(true)
   add(tree.changes, {path: 'd/new'}, 'x')
   tree.changes.remove('d')
-  tree.changes.finish(false)
+  tree.changes.finish()
   t.is(stat(tree, 'd').mode & 0o7777n, 0o755n)
 })
 
@@ -263,7 +263,7 @@ test('an opaque mark leaves its directory with mode and time', (t) => {
   add(tree.changes, {path: 'd/old'}, 'x')
   tree.changes.startLayer(true)
   tree.changes.opaque('d')
-  tree.changes.finish(false)
+  tree.changes.finish()
   t.deepEqual(names(tree, 'd'), [])
   t.is(stat(tree, 'd').mode & 0o7777n, 0o1770n)
   t.is(stat(tree, 'd').mtimeNs, 77_000_000_000n)
@@ -292,7 +292,7 @@ test('the time of a directory that became a link reaches nothing', (t) => {
   fs.utimesSync(tree.outside, 5, 5)
   add(tree.changes, {path: 'a/b', kind: 'directory', mode: 0o777})
   add(tree.changes, {path: 'a', kind: 'symlink', link: '../outside'})
-  tree.changes.finish(false)
+  tree.changes.finish()
   t.is(fs.statSync(tree.outside).mtimeMs, 5000)
 })
 
@@ -300,7 +300,7 @@ test('special bits of a directory wait for the end: a set-group-id bit gives its
   const tree = start(t)
   add(tree.changes, {path: 'd', kind: 'directory', mode: 0o2775})
   t.is(stat(tree, 'd').mode & 0o7000n, 0n)
-  tree.changes.finish(false)
+  tree.changes.finish()
   t.is(stat(tree, 'd').mode & 0o7777n, 0o2775n)
 })
 
@@ -351,7 +351,7 @@ test('rules of a directory for what is made inside wait for the end', (t) => {
   add(tree.changes, {path: 'd', kind: 'directory', mode: 0o755, xattrs})
   add(tree.changes, {path: 'd/f', mode: 0o644}, 'x')
   add(tree.changes, {path: 'd/sub/f', mode: 0o644}, 'x')
-  tree.changes.finish(false)
+  tree.changes.finish()
   t.is(stat(tree, 'd/f').mode & 0o7777n, 0o644n)
   t.is(stat(tree, 'd/sub').mode & 0o7777n, 0o755n)
   t.is(stat(tree, 'd').mode & 0o7777n, 0o755n)
@@ -403,7 +403,7 @@ test('who cannot keep the owner of a file keeps no bits that let others act as i
   const kept = addOwned(tree.changes, {uid: uid + 1, gid})
   addOwned(tree.changes, {uid, gid: gid + 1}, 'group-')
   addOwned(tree.changes, {uid, gid}, 'own-')
-  tree.changes.finish(false)
+  tree.changes.finish()
   const modes = (prefix: string) =>
     kept.map((name) =>
       stat(tree, prefix + name)
@@ -431,7 +431,7 @@ for (const kind of ['here', 'there'] as const) {
         tree.changes.data(bytes, 0)
         tree.changes.end()
       })
-      tree.changes.finish(true)
+      tree.changes.finish()
     })
     const files = thread === undefined ? ['f', 'locked', 'p'] : ['f', 'locked', 'p', 'shared']
     t.deepEqual(
