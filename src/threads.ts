@@ -16,11 +16,18 @@ const chunkCount = 24
 export interface Threads extends AsyncDisposable {
   /** Fills files; undefined where that is not worth a thread. */
   readonly files: FileThread | undefined
+  /** Resolves when no thread is starting any more: until then they open files of their own. */
+  readonly settled: Promise<unknown>
   /** What layers are read with. */
   readonly tools: ReadTools | undefined
 }
 
-const none: Threads = {files: undefined, tools: undefined, [Symbol.asyncDispose]: async () => {}}
+const none: Threads = {
+  files: undefined,
+  settled: Promise.resolve(),
+  tools: undefined,
+  [Symbol.asyncDispose]: async () => {},
+}
 
 /**
  * Starts threads where they make the work faster. Dispose of them.
@@ -37,6 +44,7 @@ export async function startThreads(image: Image, wanted: boolean | undefined): P
   const inflater = await startInflater(image, chunks)
   return {
     files,
+    settled: Promise.all([hasher.settled, files.settled, inflater?.settled]),
     tools: {hasher, chunks, inflater},
     async [Symbol.asyncDispose]() {
       await Promise.all([hasher.close(), files.close(), inflater?.close()])

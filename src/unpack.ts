@@ -107,6 +107,8 @@ export async function unpackImage(image: Image, target: string, options: UnpackO
     driver.commit({sync: options.sync ?? false})
     return result(diffIDs)
   } finally {
+    // What threads open while they start could be what cleaning up lacks.
+    await threads.settled
     driver.abort()
   }
 }

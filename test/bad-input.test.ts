@@ -331,3 +331,21 @@ for (const [signal, status] of [
     t.false(existsSync(there.target))
   })
 }
+
+for (const threads of ['--threads', '--no-threads']) {
+  test(`with few descriptors a run ends well or leaves nothing, ${threads}`, async (t) => {
+    const layer = tarOf(Array.from({length: 40}, (_, n) => ({name: `d${n}/e/f/g`, body: 'x'})))
+    const there = bench(t, tarOf(dockerMembers([{layers: [layer]}])))
+    const endings = new Set<number | null>()
+    for (const limit of [25, 26, 32, 36, 64]) {
+      const script = `bash -c 'ulimit -n ${limit}; exec $IMGTOOL unpack ${threads} "$ARCHIVE" "$TARGET"'`
+      const env = {ARCHIVE: there.archive, TARGET: there.target, NODE_COMPILE_CACHE: cache}
+      const {status} = await spawnShell(script, {env})
+      endings.add(status)
+      t.deepEqual(readdirSync(there.work), status === 0 ? ['target'] : [], `${limit} descriptors`)
+      rmSync(there.target, {recursive: true, force: true})
+      t.true(status === 0 || limit < 64)
+    }
+    t.true(endings.size > 1)
+  })
+}

@@ -46,6 +46,11 @@ export class InflateThread {
     })
   }
 
+  /** Resolves when it is ready, or never will be. */
+  get settled(): Promise<void> {
+    return this.#thread.settled
+  }
+
   /**
    * Decompresses a stream.
    *

@@ -39,7 +39,7 @@ export interface Neighbours {
 }
 
 /** Descriptors kept open: entries come in runs of one directory, and a run must work with 64 descriptors in all. */
-const maximumOpen = 24
+const maximumOpen = 20
 /** Ways through symlinks that are known at a time. */
 const maximumAliases = 1024
 /** As Linux itself. @see path_resolution(7) */

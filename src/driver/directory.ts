@@ -13,7 +13,7 @@ import {fromText, printableText} from '../text.ts'
 import type {FileThread} from './file-writer.ts'
 import {InPlace} from './in-place.ts'
 import {type Privileges, readPrivileges} from './privileges.ts'
-import {removeTree} from './remove.ts'
+import {descriptorsForRemoval, removeTree} from './remove.ts'
 import {checkTarget, locateTarget, openParent, type TargetState} from './target.ts'
 import {accessName, inheritedName} from './xattr-policy.ts'
 
@@ -38,6 +38,8 @@ export class DirectoryDriver {
   readonly #parent: number
   #staging: Staging | undefined
   readonly #state: TargetState
+  /** Descriptors that nobody else gets, so that a run that ends for want of them can still clean up. */
+  readonly #reserve: number[] = []
 
   /**
    * Prepares the target and removes what killed runs left beside it.
@@ -54,6 +56,7 @@ export class DirectoryDriver {
     this.privileges = readPrivileges()
     this.#parent = openParent(located)
     try {
+      this.#holdReserve()
       removeLeftovers(this.#parent, name)
       this.#staging = makeStaging(this.#parent, name, shown)
       dropInherited(this.#staging.descriptor, this.privileges, shown)
@@ -100,6 +103,7 @@ export class DirectoryDriver {
       })
     }
     os.check(failed, `rename to "${this.#shown}"`)
+    this.#freeReserve()
     // What was exchanged now has the staging name, and goes. The result is there: it is no failure when that cannot be done.
     if (this.#state === 'occupied') this.#removeStaging(staging.name)
     os.close(staging.descriptor)
@@ -128,7 +132,17 @@ export class DirectoryDriver {
     }
   }
 
+  #holdReserve(): void {
+    while (this.#reserve.length < descriptorsForRemoval)
+      this.#reserve.push(os.check(os.openAt(this.#parent, '.', os.O_PLACE), `open the parent of "${this.#shown}"`))
+  }
+
+  #freeReserve(): void {
+    for (const descriptor of this.#reserve.splice(0)) os.close(descriptor)
+  }
+
   #release(): void {
+    this.#freeReserve()
     const staging = this.#staging
     this.#staging = undefined
     if (staging !== undefined) {

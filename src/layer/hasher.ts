@@ -39,6 +39,11 @@ export class HashThread implements Hasher {
     })
   }
 
+  /** Resolves when it is ready, or never will be. */
+  get settled(): Promise<void> {
+    return this.#thread.settled
+  }
+
   start(algorithm: string, size: number): RunningDigest {
     if (size < worthwhile) return startDigest(algorithm)
     const stream = this.#started++ % maximumStreams

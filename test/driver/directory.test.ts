@@ -217,7 +217,7 @@ rootTest('a directory that cannot be exchanged is refused before it is copied', 
   // Its layers must not lie on another overlay.
   try {
     execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', base], {stdio: 'ignore'})
-    t.teardown(() => execFileSync('umount', ['-R', base]))
+    t.teardown(() => execFileSync('umount', ['-R', '-l', base]))
     for (const name of ['lower/rootfs/old', 'upper', 'work', 'merged']) fs.mkdirSync(at(name), {recursive: true})
     const layers = `redirect_dir=off,lowerdir=${at('lower')},upperdir=${at('upper')},workdir=${at('work')}`
     execFileSync('mount', ['-t', 'overlay', 'overlay', '-o', layers, at('merged')], {stdio: 'ignore'})
