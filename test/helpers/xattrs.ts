@@ -5,8 +5,8 @@ const libc = koffi.load(null)
 const llistxattr = libc.func('intptr_t llistxattr(const char *, _Out_ uint8_t *, size_t)')
 const lgetxattr = libc.func('intptr_t lgetxattr(const char *, const char *, _Out_ uint8_t *, size_t)')
 
-/** Hex by name; links are not followed. */
-export function readXattrs(path: string): Record<string, string> {
+/** Hex by name; links are not followed. @param path text, or bytes with a NUL at the end */
+export function readXattrs(path: string | Buffer): Record<string, string> {
   const room = Buffer.alloc(65_536)
   const names = take(room, llistxattr(path, room, room.length))
     .toString('latin1')

@@ -1,0 +1,66 @@
+/** The process that fuzzing tries to break: checks one input after the other, and says which one it is about to check. */
+import {copyFileSync, mkdirSync, writeFileSync} from 'node:fs'
+import {join} from 'node:path'
+import process from 'node:process'
+import {Sentinel} from '../sentinel.ts'
+import {checkArchive, type Place, type Verdict} from './check.ts'
+import {makeInput} from './inputs.ts'
+
+/** What the child is to do: the arguments of the process, as JSON. */
+export interface Job {
+  /** An empty directory of its own. */
+  readonly folder: string
+  readonly seed: number
+  /** Number of the first input. */
+  readonly from: number
+  /** Milliseconds of the clock at which to stop; undefined after one input. */
+  readonly until?: number
+  /** An archive to check instead of those that the seed makes. */
+  readonly file?: string
+}
+
+export type Message =
+  | {readonly kind: 'begins'; readonly number: number; readonly title: string}
+  | ({readonly kind: 'ends'; readonly number: number; readonly peak: number} & Verdict)
+
+/** Where the child keeps the input at work, below its folder. */
+export const inputName = 'input.tar'
+
+/** Where an input is kept that failed. */
+export function keptName(seed: number, number: number): string {
+  return `/tmp/imgtool-fuzz-${seed}-${number}.tar`
+}
+
+if (process.send !== undefined) await work(JSON.parse(process.argv[2]!))
+
+async function work({folder, seed, from, until, file}: Job): Promise<void> {
+  const parent = join(folder, 'place')
+  mkdirSync(parent)
+  const place: Place = {parent, target: join(parent, 'target'), sentinel: new Sentinel(join(folder, 'outside'))}
+  const path = join(folder, inputName)
+  for (let number = from; number === from || (until !== undefined && Date.now() < until); number++) {
+    const title = file === undefined ? write(path, seed, number, place) : copy(path, file)
+    await tell({kind: 'begins', number, title})
+    const verdict = await checkArchive(path, place)
+    if (verdict.problems.length > 0) copyFileSync(path, keptName(seed, number))
+    // Kilobytes.
+    await tell({kind: 'ends', number, peak: process.resourceUsage().maxRSS * 1024, ...verdict})
+  }
+  process.disconnect()
+}
+
+function write(path: string, seed: number, number: number, {sentinel}: Place): string {
+  const {title, bytes} = makeInput(seed, number, sentinel.path)
+  writeFileSync(path, bytes)
+  return title
+}
+
+function copy(path: string, file: string): string {
+  copyFileSync(file, path)
+  return file
+}
+
+/** Waits until the message is out, for what comes next may end the process. */
+function tell(message: Message): Promise<void> {
+  return new Promise((resolve) => process.send!(message, () => resolve()))
+}
