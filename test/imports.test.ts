@@ -113,6 +113,6 @@ test('keeps system calls, the command line and other programs to those who need 
   const users = (wanted: RegExp) => imports.filter(({to}) => wanted.test(to)).map(({from}) => from)
   t.deepEqual([...new Set(users(/^koffi$/).map(roomOf))], ['os'])
   t.deepEqual([...new Set(users(/^@oclif/).map(roomOf))].toSorted(), ['cli', 'command'])
-  t.deepEqual(users(/^node:child_process/), ['src/driver/directory.ts'])
+  t.deepEqual(users(/^node:child_process/), [])
   t.deepEqual(users(/^node:(?:net|http|https|http2|dgram|tls|dns)/), [])
 })

@@ -2,14 +2,13 @@
  * The directory driver: one root file system in one directory, which appears complete or not at all. Everything is made
  * beside the target under a name of its own, locked for as long as its run lives, and renamed once.
  */
-import {execFileSync} from 'node:child_process'
 import {randomBytes} from 'node:crypto'
 import {readdirSync} from 'node:fs'
-import {resolve} from 'node:path'
 import {ImgtoolError} from '../errors.ts'
 import type {OnWarning} from '../layer/change.ts'
 import * as os from '../os/libc.ts'
 import {fromText, printableText} from '../text.ts'
+import {copyTree} from './copy-tree.ts'
 import type {FileThread} from './file-writer.ts'
 import {InPlace} from './in-place.ts'
 import {type Privileges, readPrivileges} from './privileges.ts'
@@ -49,7 +48,7 @@ export class DirectoryDriver {
   constructor(target: string, options: DriverOptions) {
     this.#state = checkTarget(target, options)
     const located = locateTarget(target)
-    const {parent, name, shown} = located
+    const {name, shown} = located
     this.#shown = shown
     this.#warn = options.onWarning
     this.#name = name
@@ -62,7 +61,7 @@ export class DirectoryDriver {
       dropInherited(this.#staging.descriptor, this.privileges, shown)
       if (this.isMerge) {
         requireExchange(this.#parent, name, this.#staging, shown)
-        copyInto(resolve(parent, name), this.#staging.descriptor, shown)
+        copyInto(this.#parent, name, this.#staging)
       }
       const {onWarning, thread, onImplied} = options
       const files = this.isMerge ? undefined : thread
@@ -267,19 +266,16 @@ function requireExchange(parent: number, name: string, staging: Staging, shown: 
   )
 }
 
-/** Copies what the target holds, so that merging, too, happens at once or not at all. coreutils know every file system. */
-function copyInto(source: string, staging: number, shown: string): void {
+/** Copies what the target holds, so that merging, too, happens at once or not at all. */
+function copyInto(parent: number, name: string, staging: Staging): void {
+  const source = os.check(
+    os.openAt(parent, fromText(name), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW),
+    'open',
+    fromText(name),
+  )
   try {
-    execFileSync('cp', ['-a', '--reflink=auto', '--', `${source}/.`, `/proc/${process.pid}/fd/${staging}/`], {
-      env: {...process.env, LC_ALL: 'C'},
-      stdio: ['ignore', 'ignore', 'pipe'],
-    })
-  } catch (error) {
-    const [line = ''] = String((error as {stderr?: Buffer}).stderr ?? '').split('\n')
-    throw new ImgtoolError(
-      /No space|quota/i.test(line) ? 'NO_SPACE' : 'PERMISSION_DENIED',
-      `Cannot copy what "${shown}" holds before unpacking over it: ${printableText(line)}`,
-      {cause: error},
-    )
+    copyTree(source, staging.descriptor)
+  } finally {
+    os.close(source)
   }
 }

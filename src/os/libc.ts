@@ -5,7 +5,7 @@
  * "it is not there" are ordinary answers here and exceptions are slow. Structures are passed as Buffers only, never as
  * objects: a thread that ends inside a conversion would crash the process.
  */
-import {constants as fsConstants, writeSync} from 'node:fs'
+import {constants as fsConstants, readSync, writeSync} from 'node:fs'
 import {constants} from 'node:os'
 import koffi from 'koffi'
 import {ImgtoolError} from '../errors.ts'
@@ -35,6 +35,10 @@ const RENAME_EXCHANGE = 2
 /** The same number on every architecture that Node runs on. */
 const SYS_openat2 = 437
 const SYS_renameat2 = process.arch === 'arm64' ? 276 : 316
+const SEEK_DATA = 3
+const SEEK_HOLE = 4
+/** @see linux include/uapi/linux/fs.h: _IOW(0x94, 9, int) */
+const FICLONE = 0x40049409
 const LOCK_EX_NB = 2 | 4
 
 export const S_IFMT = 0o170000
@@ -59,10 +63,13 @@ const calls = {
   chmod: libc.func('int chmod(const void *, uint32_t)'),
   futimens: libc.func('int futimens(int, const void *)'),
   utimensat: libc.func('int utimensat(int, const void *, const void *, int)'),
+  lseek: libc.func('int64_t lseek(int, int64_t, int)'),
+  ioctl: libc.func('int ioctl(int, unsigned long, int)'),
   ftruncate: libc.func('int ftruncate(int, int64_t)'),
   statx: libc.func('int statx(int, const void *, int, unsigned int, void *)'),
   setxattr: libc.func('int setxattr(const void *, const void *, const void *, size_t, int)'),
   lsetxattr: libc.func('int lsetxattr(const void *, const void *, const void *, size_t, int)'),
+  getxattr: libc.func('intptr_t getxattr(const void *, const void *, void *, size_t)'),
   listxattr: libc.func('intptr_t listxattr(const void *, void *, size_t)'),
   removexattr: libc.func('int removexattr(const void *, const void *)'),
   renameat2: libc.func('long syscall(long, int, const void *, int, const void *, unsigned int)'),
@@ -85,6 +92,7 @@ export const EACCES = -errno.EACCES
 export const EAGAIN = -errno.EAGAIN
 export const EXDEV = -errno.EXDEV
 export const EBUSY = -errno.EBUSY
+export const ENODATA = -errno.ENODATA
 export const EOPNOTSUPP = -errno.EOPNOTSUPP
 
 /** `ENOENT` for -2. */
@@ -252,13 +260,41 @@ export function write(descriptor: number, bytes: Buffer, position?: number): num
     }
     return 0
   } catch (error) {
-    const {code} = error as NodeJS.ErrnoException
-    return -((errno as Record<string, number>)[code ?? ''] ?? errno.EIO)
+    return errnoOf(error)
+  }
+}
+
+function errnoOf(error: unknown): number {
+  const {code} = error as NodeJS.ErrnoException
+  return -((errno as Record<string, number>)[code ?? ''] ?? errno.EIO)
+}
+
+/** @returns bytes read, 0 at the end, or a negative errno */
+export function read(descriptor: number, into: Buffer, position: number): number {
+  try {
+    return readSync(descriptor, into, 0, into.length, position)
+  } catch (error) {
+    return errnoOf(error)
   }
 }
 
 export function truncate(descriptor: number, size: number): number {
   return result(calls.ftruncate(descriptor, size))
+}
+
+/** Where data begins at or behind a position; ENXIO where there is none. @see lseek(2) */
+export function seekData(descriptor: number, position: number): number {
+  return result(Number(calls.lseek(descriptor, position, SEEK_DATA)))
+}
+
+/** Where a hole begins at or behind a position; at the end of a file there always is one. */
+export function seekHole(descriptor: number, position: number): number {
+  return result(Number(calls.lseek(descriptor, position, SEEK_HOLE)))
+}
+
+/** Lets an empty file share the content of another, on file systems that can do that. */
+export function cloneFile(from: number, to: number): number {
+  return result(calls.ioctl(to, FICLONE, from))
 }
 
 /** The part of a file's status that is asked for here. */
@@ -311,6 +347,16 @@ export function setXattrAt(directory: number, at: ByteString, name: ByteString, 
   return result(
     calls.lsetxattr(path(`${descriptorPath(directory)}/${at}`), path(name, 1), bytes(value), value.length, 0),
   )
+}
+
+/** The longest value of an xattr. @see linux include/uapi/linux/limits.h, XATTR_SIZE_MAX */
+const xattrRoom = 65_536
+
+/** @returns the value of an xattr of what a descriptor holds, or a negative errno */
+export function getXattr(descriptor: number, name: ByteString): ByteString | number {
+  const room = Buffer.alloc(xattrRoom)
+  const length = result(Number(calls.getxattr(path(descriptorPath(descriptor)), path(name, 1), room, room.length)))
+  return length < 0 ? length : room.toString('latin1', 0, length)
 }
 
 /** @returns names, or a negative errno */

@@ -2,6 +2,9 @@
 import {linkSync, lstatSync, mkdirSync, readdirSync, readlinkSync, symlinkSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 
+/** Name of a file that every directory of a sentinel has, and nothing else. */
+export const sentinelMark = 'file-of-the-sentinel'
+
 export class Sentinel {
   readonly path: string
   readonly #before: ReadonlyMap<string, string>

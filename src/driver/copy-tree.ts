@@ -1,0 +1,214 @@
+/**
+ * Copies a directory with everything that can be kept of it. Both sides are held by descriptors and no link is followed on
+ * either, so that neither a path that another process bends meanwhile, nor a link that was there before, leads out of them.
+ */
+import {type BigIntStats, fstatSync} from 'node:fs'
+import {ImgtoolError} from '../errors.ts'
+import {joinPath, splitPath} from '../layer/path.ts'
+import * as os from '../os/libc.ts'
+import {type ByteString, printable} from '../text.ts'
+import {ConfinedRoot, type Neighbours, type Place} from './confined-root.ts'
+import {listDirectory} from './remove.ts'
+
+/** Bytes that are read at a time. */
+const chunkSize = 1024 * 1024
+const AT_FDCWD = -100
+
+/**
+ * Copies what a directory holds, and its own attributes: types, contents with their holes, links, modes, owners, times and
+ * xattrs, the last ones and owners as far as they are permitted. Contents are shared with the original where the file system
+ * can do that. Memory grows with the number of directories and of hard links.
+ *
+ * @param from descriptor of the original
+ * @param to descriptor of an empty directory
+ * @throws {ImgtoolError} NO_SPACE, PERMISSION_DENIED; SYSTEM_ERROR where the original changes meanwhile
+ */
+export function copyTree(from: number, to: number): void {
+  const copier = new Copier(from, to)
+  try {
+    copier.copy()
+  } finally {
+    copier.close()
+  }
+}
+
+/** A directory whose attributes are set when everything in it is there. */
+interface Pending {
+  readonly path: ByteString
+  readonly stats: BigIntStats
+}
+
+const alone: Neighbours = {onImplied: () => {}, beforeLooking: () => {}, beforeClosing: () => {}}
+
+class Copier {
+  readonly #from: ConfinedRoot
+  readonly #to: ConfinedRoot
+  readonly #chunk = Buffer.allocUnsafe(chunkSize)
+  /** Where the first of several names was copied to, by device and inode. */
+  readonly #linked = new Map<string, ByteString>()
+  /** Parents before children. */
+  readonly #directories: Pending[] = []
+  #canClone = true
+
+  constructor(from: number, to: number) {
+    this.#from = new ConfinedRoot(from, alone)
+    this.#to = new ConfinedRoot(to, alone)
+    this.#directories.push({path: '', stats: statsOf(from)})
+  }
+
+  copy(): void {
+    // The list grows while it is gone through.
+    for (const {path} of this.#directories) this.#inside(path, (from, to) => this.#copyEntries(from, to))
+    for (const {path, stats} of this.#directories.toReversed())
+      this.#inside(path, (from, to) => this.#copyAttributes(from.descriptor, to.descriptor, path, stats))
+  }
+
+  close(): void {
+    this.#from.close()
+    this.#to.close()
+  }
+
+  /** Opens a directory on both sides, and lets it go after. */
+  #inside(path: ByteString, use: (from: Place, to: Place) => void): void {
+    const from = this.#from.findDirectly(path)
+    const to = this.#to.findDirectly(path)
+    if (from === undefined || to === undefined) throw changed(path)
+    use(from, to)
+    if (path === '') return
+    this.#from.forget(path)
+    this.#to.forget(path)
+  }
+
+  #copyEntries(from: Place, to: Place): void {
+    for (const name of listDirectory(from.descriptor)) {
+      const path = joinPath(to.path, name)
+      const source = os.check(os.openAt(from.descriptor, name, os.O_PATH | os.O_NOFOLLOW), 'copy', path)
+      try {
+        this.#copyEntry(source, to, name, path)
+      } finally {
+        os.close(source)
+      }
+    }
+  }
+
+  #copyEntry(source: number, to: Place, name: ByteString, path: ByteString): void {
+    const stats = statsOf(source)
+    if (stats.isDirectory()) {
+      os.check(os.makeDirectoryAt(to.descriptor, name, 0o700), 'copy', path)
+      this.#directories.push({path, stats})
+    } else if (!this.#isLinked(stats, to, name, path)) {
+      if (stats.isFile()) this.#copyFile(source, to, name, path, stats)
+      else this.#copySpecial(source, to, name, path, stats)
+    }
+  }
+
+  #isLinked({nlink, dev, ino}: BigIntStats, to: Place, name: ByteString, path: ByteString): boolean {
+    if (nlink === 1n) return false
+    const identity = `${dev}:${ino}`
+    const first = this.#linked.get(identity)
+    if (first === undefined) {
+      this.#linked.set(identity, path)
+      return false
+    }
+    const {directory, name: firstName} = splitPath(first)
+    const place = this.#to.findDirectly(directory)
+    if (place === undefined) throw changed(directory)
+    os.check(os.linkAt(place.descriptor, firstName, to.descriptor, name), 'copy', path)
+    return true
+  }
+
+  #copyFile(source: number, to: Place, name: ByteString, path: ByteString, stats: BigIntStats): void {
+    const readable = os.check(os.openAt(AT_FDCWD, os.descriptorPath(source), os.O_RDONLY), 'copy', path)
+    try {
+      const flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+      const copy = os.check(os.openAt(to.descriptor, name, flags, 0o600), 'copy', path)
+      try {
+        this.#copyContent(readable, copy, path, Number(stats.size))
+        this.#copyAttributes(readable, copy, path, stats)
+      } finally {
+        os.close(copy)
+      }
+    } finally {
+      os.close(readable)
+    }
+  }
+
+  #copyContent(from: number, to: number, path: ByteString, size: number): void {
+    this.#canClone &&= os.cloneFile(from, to) === 0
+    if (this.#canClone) return
+    for (let at = os.seekData(from, 0); at >= 0 && at < size; at = os.seekData(from, at)) {
+      const end = Math.min(os.check(os.seekHole(from, at), 'copy', path), size)
+      while (at < end) {
+        const part = this.#chunk.subarray(0, end - at)
+        const count = os.check(os.read(from, part, at), 'copy', path)
+        if (count === 0) throw changed(path)
+        os.check(os.write(to, part.subarray(0, count), at), 'copy', path)
+        at += count
+      }
+    }
+    os.check(os.truncate(to, size), 'copy', path)
+  }
+
+  #copySpecial(source: number, to: Place, name: ByteString, path: ByteString, stats: BigIntStats): void {
+    if (stats.isSymbolicLink()) os.check(os.symlinkAt(targetOf(source, path), to.descriptor, name), 'copy', path)
+    else {
+      const type = Number(stats.mode) & os.S_IFMT
+      const [major, minor] = splitDevice(stats.rdev)
+      os.check(os.makeNodeAt(to.descriptor, name, type | 0o600, major, minor), 'copy', path)
+    }
+    const copy = os.check(os.openAt(to.descriptor, name, os.O_PATH | os.O_NOFOLLOW), 'copy', path)
+    try {
+      this.#copyAttributes(source, copy, path, stats)
+    } finally {
+      os.close(copy)
+    }
+  }
+
+  /** In the order that keeps each from undoing another. @see chown(2): it clears special bits and capabilities */
+  #copyAttributes(from: number, to: number, path: ByteString, stats: BigIntStats): void {
+    const isOwned = os.changeOwner(to, Number(stats.uid), Number(stats.gid)) === 0
+    if (!stats.isSymbolicLink()) {
+      copyXattrs(from, to, path)
+      const mode = Number(stats.mode) & (isOwned ? 0o7777 : 0o1777)
+      os.check(os.changeModeOfPath(to, mode), 'copy the mode of', path)
+    }
+    os.check(changeTime(to, stats), 'copy the time of', path)
+  }
+}
+
+function statsOf(descriptor: number): BigIntStats {
+  return fstatSync(descriptor, {bigint: true})
+}
+
+function targetOf(symlink: number, path: ByteString): ByteString {
+  const target = os.readLinkAt(symlink, '')
+  if (typeof target === 'number') throw changed(path)
+  return target
+}
+
+/** Attributes that this process may not see or set stay where they are. */
+function copyXattrs(from: number, to: number, path: ByteString): void {
+  const names = os.listXattrs(from)
+  if (typeof names === 'number') return
+  for (const name of names) {
+    const value = os.getXattr(from, name)
+    const result = typeof value === 'number' ? value : os.setXattr(to, name, value)
+    const isKept = result !== os.EPERM && result !== os.EACCES && result !== os.EOPNOTSUPP && result !== os.ENODATA
+    if (isKept) os.check(result, 'copy the xattrs of', path)
+  }
+}
+
+function changeTime(descriptor: number, {mtimeNs}: BigIntStats): number {
+  const second = 1_000_000_000n
+  const nanoseconds = ((mtimeNs % second) + second) % second
+  return os.changeTimeOfPath(descriptor, Number((mtimeNs - nanoseconds) / second), Number(nanoseconds))
+}
+
+/** @see makedev(3) */
+function splitDevice(device: bigint): [major: number, minor: number] {
+  return [Number((device >> 8n) & 0xfffn), Number((device & 0xffn) | ((device >> 12n) & 0xfff00n))]
+}
+
+function changed(path: ByteString): ImgtoolError {
+  return new ImgtoolError('SYSTEM_ERROR', `Cannot copy "${printable(path)}": it changed meanwhile`)
+}
