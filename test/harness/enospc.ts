@@ -10,7 +10,7 @@ import {basename, join} from 'node:path'
 import process from 'node:process'
 import {parseArgs} from 'node:util'
 import {Disk, type Room, requireRoot} from '../helpers/disk.ts'
-import {describeEnding, runImgtool, type StartOptions} from './imgtool.ts'
+import {describeEnding, runImgtool, type StartOptions, threading} from './imgtool.ts'
 import {writeMediumImage} from './medium-image.ts'
 import {Tally} from './tally.ts'
 
@@ -27,6 +27,8 @@ const ownInodes = 11
 /** From nothing to a little less than what is needed. */
 const shares = Array.from({length: Number(values.steps)}, (_, step) => (0.95 * step) / (Number(values.steps) - 1 || 1))
 const tally = new Tally()
+/** Trials so far: each comes with threads and without, one for people and the other for programs, in turn. */
+let trials = 0
 
 requireRoot('test:enospc')
 using store = new Disk({size: 256 * MiB})
@@ -96,23 +98,29 @@ async function tryFileSizes(): Promise<void> {
 /** 64 must do; with fewer a run may succeed or be refused. Node itself takes about twenty. */
 async function tryDescriptors(): Promise<void> {
   using disk = makeRoom()
-  for (const count of [32, 40, 48, 64]) {
+  for (const [count, threads] of [32, 40, 48, 64].flatMap((number) => [
+    [number, false] as const,
+    [number, true] as const,
+  ])) {
     const target = join(disk.path, 'rootfs')
-    const ending = await runImgtool(['unpack', image, target], {through: ['prlimit', `--nofile=${count}`]})
+    const through = ['prlimit', `--nofile=${count}`]
+    const ending = await runImgtool(['unpack', image, target], {through, env: threading(threads)})
     const isRefused = ending.status === 1 && count < 64
     const wrong = isRefused ? talk(ending.stderr) : ending.status === 0 ? [] : [describeEnding(ending)]
     if (ending.status === 0) rmSync(target, {recursive: true})
-    tally.add(`${count} descriptors`, [...wrong, ...leftovers(disk)])
+    tally.add(`${count} descriptors${threads ? ' with threads' : ''}`, [...wrong, ...leftovers(disk)])
   }
 }
 
 /** Runs twice: for people and for programs. */
 async function expectNoSpace(trial: string, disk: Disk, options: StartOptions = {}, source = image): Promise<void> {
   const words = ['unpack', source, join(disk.path, 'rootfs')]
-  const text = await runImgtool(words, options)
+  const isThreaded = trials++ % 2 === 0
+  const withThreads = (threads: boolean) => ({...options, env: {...options.env, ...threading(threads)}})
+  const text = await runImgtool(words, withThreads(isThreaded))
   const wrong = text.status === 1 ? talk(text.stderr) : [`expected exit 1, got ${describeEnding(text)}`]
   tally.add(trial, [...wrong, ...leftovers(disk)])
-  const json = await runImgtool([...words, '--json'], options)
+  const json = await runImgtool([...words, '--json'], withThreads(!isThreaded))
   const isRight = json.status === 1 && json.stderr === '' && codeOf(json.stdout) === 'NO_SPACE'
   tally.add(
     `${trial}, --json`,

@@ -1,6 +1,6 @@
 /**
- * Runs `imgtool unpack` over the hostile archives of `shared/hostile`, as root and as somebody without privileges, on a small
- * file system of their own, because some declare sizes of exabytes.
+ * Runs `imgtool unpack` over the hostile archives of `shared/hostile`, as root, with threads, and as somebody without privileges,
+ * on a small file system of their own, because some declare sizes of exabytes.
  *
  *     npm run test:hostile -- [--all] [--hostile DIRECTORY]
  */
@@ -35,13 +35,14 @@ interface Identity {
 
 const {values} = parseArgs({
   options: {
-    /** Without privileges, too, every archive in every wrapping. */
+    /** With threads and without privileges, too, every archive in every wrapping. */
     all: {type: 'boolean', default: process.env.IMGTOOL_HOSTILE === 'all'},
     hostile: {type: 'string', default: resolve(import.meta.dirname, '../../../shared/hostile')},
   },
 })
 
 const root: Identity = {name: 'root', runner: [], command: []}
+const threaded: Identity = {name: 'root with threads', runner: [], command: ['env', 'IMGTOOL_THREADS=true']}
 const nobody: Identity = {
   name: 'nobody',
   runner: [
@@ -61,9 +62,11 @@ function main(): void {
   if (!existsSync(values.hostile)) throw new Error(`there are no hostile archives in ${values.hostile}`)
   start(['tar', '--zstd', '-C', store.path, '-xf', join(values.hostile, 'cases.tar.zst')])
   const tally = new Tally()
+  const some = values.all ? [] : ['--wrap', 'docker', '--wrap', 'image']
   tellOutcomes(root, runCases(root, []), tally)
+  tellOutcomes(threaded, runCases(threaded, some), tally)
   adaptCases()
-  tellOutcomes(nobody, runCases(nobody, values.all ? [] : ['--wrap', 'docker', '--wrap', 'image']), tally)
+  tellOutcomes(nobody, runCases(nobody, some), tally)
   tally.finish()
 }
 

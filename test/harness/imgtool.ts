@@ -24,6 +24,11 @@ export interface StartOptions {
   readonly kill?: {readonly signal: NodeJS.Signals; readonly afterMs: number}
 }
 
+/** The environment that makes a run use several threads, or keeps it from that, whatever it unpacks. */
+export function threading(threads: boolean): Readonly<Record<string, string>> {
+  return {IMGTOOL_THREADS: String(threads)}
+}
+
 /** Milliseconds after which a run counts as hanging. */
 const hangMs = 120_000
 

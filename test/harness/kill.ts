@@ -11,7 +11,7 @@ import process from 'node:process'
 import {parseArgs} from 'node:util'
 import {Disk, requireRoot} from '../helpers/disk.ts'
 import {compareTrees, scanTree} from '../helpers/scan-tree.ts'
-import {describeEnding, type Ending, runImgtool} from './imgtool.ts'
+import {describeEnding, type Ending, runImgtool, threading} from './imgtool.ts'
 import {writeMediumImage} from './medium-image.ts'
 import {randomNumbers} from './random.ts'
 import {prepareSituations, type Situation} from './situations.ts'
@@ -25,6 +25,8 @@ interface Trial {
   readonly situation: Situation
   /** When the signal comes: 0 for the start of a run, 1 for the end of one that nothing disturbs. */
   readonly moment: number
+  /** Several threads, or none but the first. */
+  readonly threads: boolean
 }
 
 const {values} = parseArgs({
@@ -73,14 +75,16 @@ function makeTrials(situations: readonly Situation[]): Trial[] {
     const situation = situations[number % situations.length]!
     // A little longer than a run takes, for the very end of it.
     const moment = random() * 1.2
-    const name = `${number}: ${signal} after ${moment.toFixed(3)} of a run, target ${situation.name}`
-    return {name, signal, situation, moment}
+    const threads = random() < 0.5
+    const manner = threads ? 'with threads' : 'without threads'
+    const name = `${number}: ${signal} after ${moment.toFixed(3)} of a run ${manner}, target ${situation.name}`
+    return {name, signal, situation, moment, threads}
   })
 }
 
-function unpack({situation, signal, moment}: Trial): Promise<Ending> {
+function unpack({situation, signal, moment, threads}: Trial): Promise<Ending> {
   const kill = {signal, afterMs: moment * durationMs}
-  return runImgtool(['unpack', image, target, ...situation.words], {kill})
+  return runImgtool(['unpack', image, target, ...situation.words], {kill, env: threading(threads)})
 }
 
 async function unpackUndisturbed({words}: Situation): Promise<Ending> {
