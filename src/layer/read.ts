@@ -21,6 +21,8 @@ export interface LayerSource {
 /** What is known after. */
 export interface LayerFacts {
   readonly diffID: Digest
+  /** Digest of the stored bytes, where one was given to compare with. */
+  readonly digest?: Digest
   readonly compression: Compression
   /** Bytes of the uncompressed tar. */
   readonly tarSize: number
@@ -49,6 +51,8 @@ export interface ReadOptions {
   /** Ends the run between two chunks. */
   readonly signal?: AbortSignal | undefined
   readonly tools?: ReadTools | undefined
+  /** Takes what is wrong with the tar and with digests, instead of it being thrown; bytes are hashed to the end all the same. */
+  readonly onDamage?: ((error: ImgtoolError) => void) | undefined
 }
 
 /** @returns a budget for the layers of one image */
@@ -95,7 +99,7 @@ async function readVerified(
   layer: LayerSource,
   sink: EntrySink,
   budget: Budget,
-  {signal, tools, onRead = () => {}}: ReadOptions,
+  {signal, tools, onRead = () => {}, onDamage}: ReadOptions,
 ): Promise<LayerFacts> {
   const compression = detectCompression(await layer.blob.read(0, headSize))
   const isPlain = compression === 'none'
@@ -110,6 +114,7 @@ async function readVerified(
     entries++
     countEntry(budget)
   })
+  const parse = parsing(onDamage)
   let tarSize = 0
   for await (const chunk of tar.chunks) {
     signal?.throwIfAborted()
@@ -120,13 +125,30 @@ async function readVerified(
       checkLimit(limits, 'ratio', Math.floor(tarSize / layer.blob.size), 'decompressed bytes for one stored')
     }
     running.update(chunk)
-    parser.write(chunk)
+    parse(() => parser.write(chunk))
   }
-  parser.finish()
+  parse(() => parser.finish())
   const diffID = running.digest()
-  checkDigest(layer.diffID, diffID, `the uncompressed tar of layer ${layer.index}`)
-  checkDigest(layer.digest, isSame ? diffID : tar.storedDigest(), `layer ${layer.index}`)
-  return {diffID, compression, tarSize, entries}
+  checkDigest(layer.diffID, diffID, `the uncompressed tar of layer ${layer.index}`, onDamage)
+  const digest = isSame ? layer.digest && diffID : tar.storedDigest()
+  checkDigest(layer.digest, digest, `layer ${layer.index}`, onDamage)
+  return {diffID, ...(digest && {digest}), compression, tarSize, entries}
+}
+
+/** Runs the steps of a parser; where damage is taken, only until one of them is refused. */
+function parsing(onDamage: ReadOptions['onDamage']): (step: () => void) => void {
+  if (onDamage === undefined) return (step) => step()
+  let isWhole = true
+  return (step) => {
+    if (!isWhole) return
+    try {
+      step()
+    } catch (error) {
+      if (!(error instanceof ImgtoolError) || error.code === 'LIMIT_EXCEEDED') throw error
+      isWhole = false
+      onDamage(error)
+    }
+  }
 }
 
 function algorithmOf(digest: Digest | undefined): string {
@@ -190,10 +212,15 @@ async function* shared(source: AsyncIterable<Buffer>, chunks: Chunks | undefined
   }
 }
 
-function checkDigest(expected: Digest | undefined, actual: Digest | undefined, what: string): void {
+function checkDigest(
+  expected: Digest | undefined,
+  actual: Digest | undefined,
+  what: string,
+  onDamage: ReadOptions['onDamage'],
+): void {
   if (expected === undefined || actual === undefined || expected === actual) return
-  throw new ImgtoolError('DIGEST_MISMATCH', `Cannot use ${what}: its digest is ${actual}, expected ${expected}`, {
-    expected,
-    actual,
-  })
+  const message = `Cannot use ${what}: its digest is ${actual}, expected ${expected}`
+  const error = new ImgtoolError('DIGEST_MISMATCH', message, {expected, actual})
+  if (onDamage === undefined) throw error
+  onDamage(error)
 }

@@ -105,6 +105,21 @@ test('what the media type claims does not matter: bytes tell the compression', a
   t.is(facts.compression, 'gzip')
 })
 
+test('damage is reported where it is taken, and bytes are hashed to the end', async (t) => {
+  const broken = Buffer.from(plain)
+  broken[0] = 1
+  const stored = gzipSync(broken)
+  const damage: string[] = []
+  const layer = {index: 0, blob: memoryBlob(stored), diffID: digest(plain), digest: digest(plain)}
+  const onDamage = ({code}: {code: string}) => void damage.push(code)
+  const facts = await readLayer(layer, new Recorder(), startBudget(defaultLimits), {onDamage})
+  t.deepEqual(damage, ['TAR_INVALID', 'DIGEST_MISMATCH', 'DIGEST_MISMATCH'])
+  t.like(facts, {diffID: digest(broken), digest: digest(stored), tarSize: broken.length})
+  await t.throwsAsync(readLayer(layer, new Recorder(), startBudget({...defaultLimits, bytes: 1}), {onDamage}), {
+    code: 'LIMIT_EXCEEDED',
+  })
+})
+
 test('a layer of nothing is a layer', async (t) => {
   const {facts} = await read(t, {stored: Buffer.alloc(0)})
   t.deepEqual(facts, {diffID: digest(Buffer.alloc(0)), compression: 'none', tarSize: 0, entries: 0})
