@@ -32,3 +32,15 @@ export {formatReference, parseReference, type Reference} from './reference.ts'
 export {type LayerSize, measureLayers} from './sizes.ts'
 export {type ByteString, fromText, isText, printable, printableText, toText} from './text.ts'
 export {type Progress, type UnpackOptions, type UnpackResult, unpackImage} from './unpack.ts'
+export {
+  type Evidence,
+  type Finding,
+  type FindingCode,
+  findingCodes,
+  isSound,
+  type Severity,
+  type Verification,
+  type VerifiedImage,
+  type VerifyOptions,
+  verifyArchive,
+} from './verify.ts'

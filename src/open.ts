@@ -108,7 +108,12 @@ export function requireWhole(source: Source, image: Image): void {
   if (image.broken !== undefined) throw image.broken.within({archive: source.archive.label})
 }
 
-function requireTransport(reference: Reference, archive: Archive, set: ImageSet): void {
+/**
+ * Refuses an archive that is not what the transport of its reference says.
+ *
+ * @throws {ImgtoolError} FORMAT_UNKNOWN
+ */
+export function requireTransport(reference: Reference, archive: Archive, set: ImageSet): void {
   const isDirectory = archive.kind === 'directory'
   const fits =
     formatsOf[reference.transport].includes(set.format) &&

@@ -20,8 +20,9 @@ const flow: Readonly<Record<string, readonly string[]>> = {
   layer: ['compression', 'thread', 'archive (types)'],
   driver: ['layer', 'thread', 'os'],
   view: [],
+  verify: ['archive', 'compression', 'image', 'layer'],
   cli: ['archive', 'compression', 'image', 'layer', 'driver', 'view', 'use case'],
-  'use case': ['archive', 'compression', 'image', 'layer', 'driver', 'os', 'thread', 'use case'],
+  'use case': ['archive', 'compression', 'image', 'layer', 'driver', 'os', 'thread', 'verify', 'use case'],
   command: ['use case', 'cli', 'view', 'image'],
   common: ['common'],
 }

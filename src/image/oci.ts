@@ -19,15 +19,15 @@ export const layoutName = 'oci-layout'
 export const indexName = 'index.json'
 
 /** Media types of indexes, image manifests and image configs, of OCI and of docker. @see containerd core/images/mediatypes.go */
-const indexTypes = new Set([
+export const indexTypes = new Set([
   'application/vnd.oci.image.index.v1+json',
   'application/vnd.docker.distribution.manifest.list.v2+json',
 ])
-const manifestTypes = new Set([
+export const manifestTypes = new Set([
   'application/vnd.oci.image.manifest.v1+json',
   'application/vnd.docker.distribution.manifest.v2+json',
 ])
-const configTypes = new Set([
+export const configTypes = new Set([
   'application/vnd.oci.image.config.v1+json',
   'application/vnd.docker.container.image.v1+json',
 ])
@@ -250,11 +250,11 @@ function requireMediaType(embedded: string | undefined, descriptor: Descriptor):
 }
 
 /** @see docs.docker.com/build/metadata/attestations/attestation-storage */
-function isAttestation(descriptor: Descriptor): boolean {
+export function isAttestation(descriptor: Descriptor): boolean {
   return descriptor.annotations?.['vnd.docker.reference.type'] === 'attestation-manifest'
 }
 
-function blobName(digest: Digest): string {
+export function blobName(digest: Digest): string {
   return `blobs/${digestAlgorithm(digest)}/${digestHex(digest)}`
 }
 

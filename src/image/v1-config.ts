@@ -146,7 +146,8 @@ function isRewritten(dockerVersion: ByteString): boolean {
   return (difference ?? 0) < 0
 }
 
-function encodeSorted(object: ReadonlyMap<ByteString, RawValue>): RawValue {
+/** Writes an object as Go writes a map: keys sorted, values compact. */
+export function encodeSorted(object: ReadonlyMap<ByteString, RawValue>): RawValue {
   const keys = [...object.keys()].sort()
   return `{${keys.map((key) => `${encodeString(key)}:${compact(object.get(key)!)}`).join()}}`
 }

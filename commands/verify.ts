@@ -1,0 +1,66 @@
+import process from 'node:process'
+import {Flags} from '@oclif/core'
+import {BaseCommand} from '../src/cli/base-command.ts'
+import {exitCodes, reportError, wantsDebug} from '../src/cli/report.ts'
+import {archivesArgument} from '../src/cli/shared-options.ts'
+import {ImgtoolError} from '../src/errors.ts'
+import {isSound, parseIntegrity, verifyArchive} from '../src/verify.ts'
+import {formatVerification, type VerifiedArchive, verifiedDocument} from '../src/view/verify.ts'
+
+export default class Verify extends BaseCommand<typeof Verify> {
+  static override readonly summary = 'Verify archives: every digest, size, id, parent, layer and whiteout.'
+  static override readonly description =
+    `Reads everything and says all that is wrong, what was expected and found, and how each was obtained.
+Exits with 3 when something is wrong, and with 1 when an archive cannot be read at all. Warnings and notes, which archives of real tools have, do not count.`
+  static override readonly args = {archives: archivesArgument}
+  static override readonly flags = {
+    integrity: Flags.string({
+      description: 'integrity that the file itself must have, such as sha512-…',
+      helpValue: 'ALGORITHM-BASE64',
+    }),
+  }
+  static override readonly examples = [
+    '<%= config.bin %> <%= command.id %> app.tar old.tar.gz oci:layout',
+    '<%= config.bin %> <%= command.id %> app.tar --integrity "sha256-$(openssl dgst -sha256 -binary app.tar | base64)"',
+    '$ docker save app | <%= config.bin %> <%= command.id %> - --json | jq ".archives[].findings[]"',
+  ]
+
+  override async run(): Promise<{archives: readonly VerifiedArchive[]}> {
+    const integrity = this.readIntegrity()
+    const {signal} = this
+    const archives: VerifiedArchive[] = []
+    for (const text of this.args.archives) archives.push(await this.verify(text, integrity, signal))
+    const statuses = new Set(archives.map(({status}) => status))
+    if (statuses.has('unreadable')) process.exitCode = exitCodes.failed
+    else if (statuses.has('wrong')) process.exitCode = exitCodes.wrong
+    return {archives}
+  }
+
+  private readIntegrity(): string | undefined {
+    const {integrity} = this.flags
+    if (integrity === undefined) return undefined
+    if (this.args.archives.length === 1) return parseIntegrity(integrity)
+    throw new ImgtoolError('REFERENCE_INVALID', 'Cannot use --integrity with several archives: it is that of one file')
+  }
+
+  private async verify(text: string, integrity: string | undefined, signal: AbortSignal): Promise<VerifiedArchive> {
+    try {
+      const reference = this.reference(text)
+      const options = {...this.platform, integrity, limits: this.limits, signal}
+      const verification = await verifyArchive(reference, options)
+      const {quiet} = this.flags
+      if (!quiet || !isSound(verification)) this.logLines(formatVerification(verification, {quiet}))
+      return verifiedDocument(verification)
+    } catch (error) {
+      // One archive alone fails as it does with every command; with several, the others are still to be verified.
+      if (this.args.archives.length === 1 || !isOfArchive(error)) throw error
+      const report = reportError(error, {debug: wantsDebug(this.argv)})
+      if (!this.jsonEnabled()) process.stderr.write(report.text)
+      return {archive: text, status: 'unreadable', error: report.json.error}
+    }
+  }
+}
+
+function isOfArchive(error: unknown): boolean {
+  return error instanceof ImgtoolError && error.code !== 'INTERRUPTED' && error.code !== 'REFERENCE_INVALID'
+}
