@@ -18,18 +18,40 @@ export async function spool(
   source: AsyncIterable<Buffer>,
   limits: Limits,
 ): Promise<{handle: FileHandle; size: number}> {
-  const handle = await explained(openNameless())
+  const file = await openSpool()
   try {
-    let size = 0
     for await (const chunk of source) {
-      checkLimit(limits, 'bytes', size + chunk.length, 'decompressed bytes of the archive')
+      checkLimit(limits, 'bytes', file.size + chunk.length, 'decompressed bytes of the archive')
+      await file.write(chunk)
+    }
+    return file
+  } catch (error) {
+    await file.handle.close()
+    throw error
+  }
+}
+
+/** An unlinked file that grows. Who opens it closes its handle. */
+export interface Spool {
+  readonly handle: FileHandle
+  readonly size: number
+  /** @throws {ImgtoolError} NO_SPACE, PERMISSION_DENIED or SYSTEM_ERROR */
+  write(chunk: Buffer): Promise<void>
+}
+
+/** @throws {ImgtoolError} as {@link Spool.write} */
+export async function openSpool(): Promise<Spool> {
+  const handle = await explained(openNameless())
+  let size = 0
+  return {
+    handle,
+    get size() {
+      return size
+    },
+    async write(chunk) {
       await explained(writeAt(handle, chunk, size))
       size += chunk.length
-    }
-    return {handle, size}
-  } catch (error) {
-    await handle.close()
-    throw error
+    },
   }
 }
 
@@ -40,7 +62,8 @@ async function openNameless(): Promise<FileHandle> {
   return handle
 }
 
-async function writeAt(handle: FileHandle, chunk: Buffer, position: number): Promise<void> {
+/** Writes all of a chunk. */
+export async function writeAt(handle: FileHandle, chunk: Buffer, position: number): Promise<void> {
   for (let done = 0; done < chunk.length; ) {
     done += (await handle.write(chunk, done, chunk.length - done, position + done)).bytesWritten
   }
