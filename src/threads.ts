@@ -59,3 +59,14 @@ async function startInflater(image: Image, chunks: Chunks): Promise<InflateThrea
   const {InflateThread} = await import('./compression/inflate-thread.ts')
   return InflateThread.isPossible() ? new InflateThread(chunks) : undefined
 }
+
+/** Hashing on a thread of its own, as far as that is faster. Dispose of it. */
+export type Hashing = Pick<Threads, 'tools'> & AsyncDisposable
+
+/** Starts a thread for digests where there is enough to hash. @param bytes that will be read */
+export function startHashing(bytes: number): Hashing {
+  if (bytes < worthwhile || !hasSeveralCores()) return none
+  const chunks = new Chunks(chunkCount)
+  const hasher = new HashThread(chunks)
+  return {tools: {hasher, chunks}, [Symbol.asyncDispose]: () => hasher.close()}
+}

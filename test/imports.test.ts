@@ -16,7 +16,7 @@ const flow: Readonly<Record<string, readonly string[]>> = {
   thread: [],
   compression: ['thread', 'os'],
   archive: ['compression', 'thread'],
-  image: ['archive'],
+  image: ['archive', 'compression (types)'],
   layer: ['compression', 'thread', 'archive (types)'],
   driver: ['layer', 'thread', 'os'],
   view: [],

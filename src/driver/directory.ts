@@ -2,8 +2,6 @@
  * The directory driver: one root file system in one directory, which appears complete or not at all. Everything is made
  * beside the target under a name of its own, locked for as long as its run lives, and renamed once.
  */
-import {randomBytes} from 'node:crypto'
-import {readdirSync} from 'node:fs'
 import {ImgtoolError} from '../errors.ts'
 import type {OnWarning} from '../layer/change.ts'
 import * as os from '../os/libc.ts'
@@ -13,6 +11,7 @@ import type {FileThread} from './file-writer.ts'
 import {InPlace} from './in-place.ts'
 import {type Privileges, readPrivileges} from './privileges.ts'
 import {descriptorsForRemoval, removeTree} from './remove.ts'
+import {makeStaging, removeLeftovers, type Staging} from './staging.ts'
 import {checkTarget, locateTarget, openParent, type TargetState} from './target.ts'
 import {accessName, inheritedName} from './xattr-policy.ts'
 
@@ -165,46 +164,6 @@ export class DirectoryDriver {
   #parentOpen = true
 }
 
-interface Staging {
-  readonly name: string
-  readonly descriptor: number
-}
-
-const stagingMark = '.imgtool-'
-
-/** Longest name that leaves room for the mark and its digits within NAME_MAX. */
-const maximumStem = 200
-
-/** Runs that clean up at this very moment are few; whoever loses to more of them has met something else. */
-const maximumAttempts = 16
-
-/** Makes a locked directory beside the target that nobody else can look into. */
-function makeStaging(parent: number, target: string, shown: string): Staging {
-  for (let attempt = 0; attempt < maximumAttempts; attempt++) {
-    const name = stagingStem(target) + randomBytes(6).toString('hex')
-    os.check(os.makeDirectoryAt(parent, fromText(name), 0o700), `make a directory beside "${shown}"`)
-    const descriptor = os.openAt(parent, fromText(name), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    // A run that cleans up may have taken it for a leftover in the moment before it was locked.
-    if (descriptor === os.ENOENT) continue
-    if (descriptor < 0) os.removeDirectoryAt(parent, fromText(name))
-    os.check(descriptor, `open a directory beside "${shown}"`)
-    // Where a file system has no locks nobody can tell leftovers from work, and so nobody removes them.
-    if (os.lock(descriptor) !== os.EAGAIN && isSame(parent, name, descriptor)) return {name, descriptor}
-    os.close(descriptor)
-  }
-  throw new ImgtoolError('SYSTEM_ERROR', `Cannot keep a directory beside "${shown}": it is removed again and again`)
-}
-
-function stagingStem(target: string): string {
-  return Buffer.from(target).subarray(0, maximumStem).toString().replace(/�+$/, '') + stagingMark
-}
-
-function isSame(parent: number, name: string, descriptor: number): boolean {
-  const named = os.statusAt(parent, fromText(name))
-  const open = os.statusAt(descriptor, '')
-  return typeof named !== 'number' && typeof open !== 'number' && named.identity === open.identity
-}
-
 /** A parent with a set-group-id bit or a default ACL would give its group or its rules to every file of the image. */
 function dropInherited(descriptor: number, {uid, gid}: Privileges, shown: string): void {
   const status = os.statusAt(descriptor, '')
@@ -213,30 +172,6 @@ function dropInherited(descriptor: number, {uid, gid}: Privileges, shown: string
   os.check(os.changeMode(descriptor, 0o700), `protect a directory beside "${shown}"`)
   os.removeXattr(descriptor, inheritedName)
   os.removeXattr(descriptor, accessName)
-}
-
-/** Removes the directories of runs for this target that were killed: those whose lock is free. */
-function removeLeftovers(parent: number, target: string): void {
-  const stem = stagingStem(target)
-  let names: string[]
-  try {
-    names = readdirSync(os.descriptorPath(parent))
-  } catch {
-    // A directory that can be written to but not listed: what is left there is not found.
-    return
-  }
-  for (const name of names) {
-    if (!name.startsWith(stem) || !/^[0-9a-f]{12}$/.test(name.slice(stem.length))) continue
-    const descriptor = os.openAt(parent, fromText(name), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    if (descriptor < 0) continue
-    try {
-      if (os.lock(descriptor) === 0) removeTree(parent, fromText(name))
-    } catch {
-      // Somebody else's: it must not keep us from our work.
-    } finally {
-      os.close(descriptor)
-    }
-  }
 }
 
 /**

@@ -22,6 +22,33 @@ export function namesOf(annotations: Readonly<Record<string, string>>): Pick<Ima
 }
 
 /**
+ * Annotations of a descriptor for a name: OCI's is the name as it is shown, which skopeo, podman and umoci look for;
+ * containerd's is whole, and only a name with a tag has one.
+ *
+ * @returns what {@link namesOf} reads as the name
+ */
+export function annotationsOf(name: string): Readonly<Record<string, string>> {
+  return {...(splitTag(name) && {[containerdNameKey]: wholeName(name)}), [refNameKey]: name}
+}
+
+/**
+ * Parts a name at the colon of its tag.
+ *
+ * @returns undefined when it has none: the port of a host is no tag, and neither is a digest
+ */
+export function splitTag(name: string): {readonly repository: string; readonly tag: string} | undefined {
+  const [, repository, tag] = /^([^@]*[^@:/]):([\w][\w.-]{0,127})$/.exec(name) ?? []
+  return repository === undefined || tag === undefined ? undefined : {repository, tag}
+}
+
+/** The inverse of {@link familiarName}. @see moby distribution/reference, splitDockerDomain */
+function wholeName(name: string): string {
+  const [host = '', ...rest] = name.split('/')
+  if (rest.length === 0) return `docker.io/library/${name}`
+  return host === 'localhost' || /[.:]/.test(host) ? name : `docker.io/${name}`
+}
+
+/**
  * A name without what docker leaves out: the host and the library of Docker Hub.
  *
  * @see moby distribution/reference, FamiliarString

@@ -117,7 +117,7 @@ const v1ImageFields = {
   os: omitEmpty(string),
   Size: omitEmpty(int),
 }
-const v1Image = struct(v1ImageFields)
+export const v1Image = struct(v1ImageFields)
 
 /** @see https://github.com/moby/moby/blob/v20.10.24/image/image.go History; docker 25 writes another order */
 const historyEntry = struct({

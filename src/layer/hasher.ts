@@ -14,9 +14,9 @@ export interface Hasher {
 /** Computes digests where they are asked for. */
 export const inlineHasher: Hasher = {start: startDigest}
 
-/** Streams at a time: the stored bytes of a layer and its tar. */
-const maximumStreams = 2
-/** Orders that may be open, a few chunks each of two streams. */
+/** Streams at a time: the stored bytes of a layer, its tar, and what is made of it. */
+const maximumStreams = 3
+/** Orders that may be open, a few chunks each of three streams. */
 const capacity = 64
 /** Bytes from where on another thread is faster than the way to it. */
 const worthwhile = 128 * 1024

@@ -3,7 +3,7 @@ import type {Blob} from '../archive/archive.ts'
 import {decompress} from '../compression/decompress.ts'
 import {type Compression, detectCompression} from '../compression/detect.ts'
 import type {InflateThread} from '../compression/inflate-thread.ts'
-import {type Digest, digestAlgorithm} from '../digest.ts'
+import {type Digest, digestAlgorithm, type RunningDigest} from '../digest.ts'
 import {ImgtoolError} from '../errors.ts'
 import {checkLimit, type Limits} from '../limits.ts'
 import type {Chunks} from '../thread/chunks.ts'
@@ -99,40 +99,18 @@ async function readVerified(
   layer: LayerSource,
   sink: EntrySink,
   budget: Budget,
-  {signal, tools, onRead = () => {}, onDamage}: ReadOptions,
+  options: ReadOptions,
 ): Promise<LayerFacts> {
-  const compression = detectCompression(await layer.blob.read(0, headSize))
-  const isPlain = compression === 'none'
-  // The bytes of an uncompressed layer are hashed once, for both of its digests.
-  const isSame = isPlain && algorithmOf(layer.digest) === algorithmOf(layer.diffID)
-  const algorithm = isSame || layer.digest === undefined ? undefined : algorithmOf(layer.digest)
-  const tar = openTar(layer.blob, compression, {algorithm, tools, onRead})
-  const running = (tools?.hasher ?? inlineHasher).start(algorithmOf(layer.diffID), layer.blob.size)
-  const {limits} = budget
   let entries = 0
-  const parser = new TarParser(sink, limits, () => {
+  const parser = new TarParser(sink, budget.limits, () => {
     entries++
     countEntry(budget)
   })
-  const parse = parsing(onDamage)
-  let tarSize = 0
-  for await (const chunk of tar.chunks) {
-    signal?.throwIfAborted()
-    tarSize += chunk.length
-    budget.bytes += chunk.length
-    checkLimit(limits, 'bytes', budget.bytes, 'decompressed bytes of the image')
-    if (!isPlain && compression !== 'zstd' && tarSize > ratioFrom) {
-      checkLimit(limits, 'ratio', Math.floor(tarSize / layer.blob.size), 'decompressed bytes for one stored')
-    }
-    running.update(chunk)
-    parse(() => parser.write(chunk))
-  }
+  const parse = parsing(options.onDamage)
+  const reading = new TarReading(layer, budget, options)
+  for await (const chunk of reading.tar()) parse(() => parser.write(chunk))
   parse(() => parser.finish())
-  const diffID = running.digest()
-  checkDigest(layer.diffID, diffID, `the uncompressed tar of layer ${layer.index}`, onDamage)
-  const digest = isSame ? layer.digest && diffID : tar.storedDigest()
-  checkDigest(layer.digest, digest, `layer ${layer.index}`, onDamage)
-  return {diffID, ...(digest && {digest}), compression, tarSize, entries}
+  return {...reading.finish(), entries}
 }
 
 /** Runs the steps of a parser; where damage is taken, only until one of them is refused. */
@@ -149,6 +127,78 @@ function parsing(onDamage: ReadOptions['onDamage']): (step: () => void) => void 
       onDamage(error)
     }
   }
+}
+
+/** A layer on its way: its tar piece by piece, and in the end whether it was what it was said to be. */
+export class TarReading {
+  readonly #layer: LayerSource
+  readonly #budget: Budget
+  readonly #options: ReadOptions
+  #compression: Compression = 'none'
+  #tarSize = 0
+  #plain: RunningDigest | undefined
+  #stored: Tar['storedDigest'] | undefined
+
+  constructor(layer: LayerSource, budget: Budget, options: ReadOptions = {}) {
+    this.#layer = layer
+    this.#budget = budget
+    this.#options = options
+  }
+
+  /**
+   * The decompressed layer, once. A piece is valid until the next one is asked for.
+   *
+   * @throws {ImgtoolError} COMPRESSION_INVALID, LIMIT_EXCEEDED, BLOB_MISSING
+   */
+  async *tar(): AsyncGenerator<Buffer> {
+    const {blob, diffID, digest} = this.#layer
+    const {tools, onRead = () => {}} = this.#options
+    this.#compression = await compressionOf(blob)
+    // The bytes of an uncompressed layer are hashed once, for both of its digests.
+    const isSame = this.#compression === 'none' && algorithmOf(digest) === algorithmOf(diffID)
+    const algorithm = isSame || digest === undefined ? undefined : algorithmOf(digest)
+    const tar = openTar(blob, this.#compression, {algorithm, tools, onRead})
+    const plain = (tools?.hasher ?? inlineHasher).start(algorithmOf(diffID), blob.size)
+    this.#plain = plain
+    if (!isSame) this.#stored = tar.storedDigest
+    for await (const chunk of tar.chunks) {
+      this.#options.signal?.throwIfAborted()
+      this.#count(chunk)
+      plain.update(chunk)
+      yield chunk
+    }
+  }
+
+  /**
+   * Compares the digests, after the last piece.
+   *
+   * @throws {ImgtoolError} DIGEST_MISMATCH
+   */
+  finish(): Omit<LayerFacts, 'entries'> {
+    const {index, digest: expected, diffID: expectedDiffID} = this.#layer
+    const {onDamage} = this.#options
+    const diffID = this.#plain!.digest()
+    checkDigest(expectedDiffID, diffID, `the uncompressed tar of layer ${index}`, onDamage)
+    const digest = this.#stored === undefined ? expected && diffID : this.#stored()
+    checkDigest(expected, digest, `layer ${index}`, onDamage)
+    return {diffID, ...(digest && {digest}), compression: this.#compression, tarSize: this.#tarSize}
+  }
+
+  #count(chunk: Buffer): void {
+    const {limits} = this.#budget
+    this.#tarSize += chunk.length
+    this.#budget.bytes += chunk.length
+    checkLimit(limits, 'bytes', this.#budget.bytes, 'decompressed bytes of the image')
+    if (this.#compression !== 'none' && this.#compression !== 'zstd' && this.#tarSize > ratioFrom) {
+      const ratio = Math.floor(this.#tarSize / this.#layer.blob.size)
+      checkLimit(limits, 'ratio', ratio, 'decompressed bytes for one stored')
+    }
+  }
+}
+
+/** How a layer is compressed, by its first bytes. */
+export async function compressionOf(blob: Blob): Promise<Compression> {
+  return detectCompression(await blob.read(0, headSize))
 }
 
 function algorithmOf(digest: Digest | undefined): string {

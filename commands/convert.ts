@@ -1,0 +1,122 @@
+import process from 'node:process'
+import {Args, Flags} from '@oclif/core'
+import {BaseCommand} from '../src/cli/base-command.ts'
+import {startProgress} from '../src/cli/progress.ts'
+import {parseSourceDateEpoch} from '../src/cli/source-date-epoch.ts'
+import {type ConvertResult, convertImages} from '../src/convert.ts'
+import {formats, parseDestination, standardOutput} from '../src/destination.ts'
+import {ImgtoolError} from '../src/errors.ts'
+import {selectImages} from '../src/open.ts'
+import {printableText} from '../src/text.ts'
+import {formatSize} from '../src/view/size.ts'
+import {formatCount} from '../src/view/text.ts'
+
+export default class Convert extends BaseCommand<typeof Convert> {
+  static override readonly summary = 'Write saved images in another format.'
+  static override readonly description = `DESTINATION is FORMAT:PATH[:NAME], where - is standard output and FORMAT is
+${Object.entries(formats)
+  .map(([name, meaning]) => `  ${name.padEnd(14)}  ${meaning}`)
+  .join('\n')}
+or a path that ends in .tar (docker-archive), .oci.tar (oci-archive) or a slash (oci).
+All images of the source are written, with their names and platforms, layers once. Configs are copied byte for byte, so that image IDs stay; layers, too, unless --compression says otherwise or the format's readers do not take them.`
+  static override readonly args = {
+    source: Args.string({
+      description: 'archive, directory, or one image of it: PATH[:NAME|:@INDEX]; - is standard input',
+      ignoreStdin: true,
+      required: true,
+    }),
+    destination: Args.string({description: 'where the images go', ignoreStdin: true, required: true}),
+  }
+  static override readonly flags = {
+    compression: Flags.option({
+      default: 'keep' as const,
+      description: 'how layers are stored',
+      options: ['keep', 'none', 'gzip', 'zstd'] as const,
+    })(),
+    compressor: Flags.option({
+      description: 'who compresses gzip; pako gives the same bytes everywhere',
+      options: ['auto', 'zlib', 'pako', 'libdeflate', 'isal'] as const,
+    })(),
+    'drop-empty-layers': Flags.boolean({
+      description: 'leave out layers with nothing in them, as docker has done since 1.10; changes image IDs',
+    }),
+    force: Flags.boolean({char: 'f', description: 'replace a file that exists'}),
+    level: Flags.integer({description: 'how well to compress, as the compressor counts', helpValue: 'N'}),
+    progress: Flags.boolean({
+      allowNo: true,
+      default: true,
+      description: 'show progress on a terminal',
+      env: 'IMGTOOL_PROGRESS',
+    }),
+    tag: Flags.string({
+      char: 't',
+      description: 'name of the image instead of those it has; repeatable',
+      helpValue: 'NAME',
+      multiple: true,
+      multipleNonGreedy: true,
+    }),
+  }
+  static override readonly examples = [
+    '<%= config.bin %> <%= command.id %> old.tar oci-archive:new.tar',
+    '<%= config.bin %> <%= command.id %> --compression zstd app.tar:app:1.0 oci:layout:app:1.0',
+    '$ zcat old.tar.gz | <%= config.bin %> <%= command.id %> - docker-archive:- | docker load',
+  ]
+
+  override async run(): Promise<ConvertResult & {destination: string}> {
+    const destination = parseDestination(this.args.destination)
+    if (destination.path === standardOutput) this.requirePipe()
+    const {compression, compressor, level} = this.flags
+    if ((compression === 'keep' || compression === 'none') && (level !== undefined || compressor !== undefined)) {
+      const flag = level === undefined ? 'compressor' : 'level'
+      throw new ImgtoolError('REFERENCE_INVALID', `Cannot use --${flag} without --compression gzip or zstd`)
+    }
+    const mtime = parseSourceDateEpoch(process.env.SOURCE_DATE_EPOCH)
+    await using source = await this.open(this.args.source)
+    const images = selectImages(source, this.platform)
+    // From here on a signal has something to clean up; before, it simply ends the process.
+    const {signal} = this
+    const progress = startProgress('Converting', this.flags.progress && !this.flags.quiet && !this.jsonEnabled())
+    try {
+      const result = await convertImages(source, images, destination, {
+        compression,
+        compressor,
+        dropEmptyLayers: this.flags['drop-empty-layers'],
+        force: this.flags.force,
+        level,
+        limits: this.limits,
+        mtime,
+        names: this.flags.tag ?? [],
+        onProgress: progress.update,
+        onWarning: (warning) => void this.warn(warning.message, warning.code),
+        signal,
+      })
+      progress.stop()
+      this.say(result)
+      return {destination: this.args.destination, ...result}
+    } finally {
+      progress.stop()
+    }
+  }
+
+  /** Nothing but the archive may go to standard output, and nobody wants it on a terminal. */
+  private requirePipe(): void {
+    if (this.jsonEnabled()) {
+      throw new ImgtoolError('REFERENCE_INVALID', 'Cannot print JSON where the archive goes', {
+        hint: 'Leave --json out, or write to a file',
+      })
+    }
+    if (process.stdout.isTTY) {
+      throw new ImgtoolError('REFERENCE_INVALID', 'Cannot write an archive to a terminal', {
+        hint: 'Pipe it, or give a file instead of -',
+      })
+    }
+  }
+
+  /** Prints to standard error: standard output may be the archive. */
+  private say({images, layers}: ConvertResult): void {
+    if (this.flags.quiet || this.jsonEnabled()) return
+    const bytes = layers.reduce((sum, {size}) => sum + size, 0)
+    const counts = [formatCount(images.length, 'image'), formatCount(layers.length, 'layer'), formatSize(bytes)]
+    process.stderr.write(`Wrote ${counts.join(', ')} to ${printableText(this.args.destination)}\n`)
+  }
+}

@@ -1,0 +1,148 @@
+/**
+ * Staging: what a run makes beside its target until it is complete, under a name that no other run has, locked for as long
+ * as the run lives. What is there without a lock was left by a run that was killed.
+ */
+import {readdirSync} from 'node:fs'
+import process from 'node:process'
+import {ImgtoolError} from '../errors.ts'
+import * as os from '../os/libc.ts'
+import {fromText} from '../text.ts'
+import {removeTree} from './remove.ts'
+import {isStagingName, stagingName} from './staging-name.ts'
+
+/** Runs that clean up at this very moment are few; whoever loses to more of them has met something else. */
+const maximumAttempts = 16
+
+/** A directory beside the target, locked by its descriptor. */
+export interface Staging {
+  readonly name: string
+  readonly descriptor: number
+}
+
+/** Makes a locked directory beside the target that nobody else can look into. */
+export function makeStaging(parent: number, target: string, shown: string): Staging {
+  for (let attempt = 0; attempt < maximumAttempts; attempt++) {
+    const name = stagingName(target)
+    os.check(os.makeDirectoryAt(parent, fromText(name), 0o700), `make a directory beside "${shown}"`)
+    const descriptor = os.openAt(parent, fromText(name), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    // A run that cleans up may have taken it for a leftover in the moment before it was locked.
+    if (descriptor === os.ENOENT) continue
+    if (descriptor < 0) os.removeDirectoryAt(parent, fromText(name))
+    os.check(descriptor, `open a directory beside "${shown}"`)
+    // Where a file system has no locks nobody can tell leftovers from work, and so nobody removes them.
+    if (lockStaging(parent, name, descriptor)) return {name, descriptor}
+    os.close(descriptor)
+  }
+  throw new ImgtoolError('SYSTEM_ERROR', `Cannot keep a directory beside "${shown}": it is removed again and again`)
+}
+
+/** Takes the lock of a staging directory or file; false when a run that cleans up took it for a leftover in the moment before. */
+export function lockStaging(parent: number, name: string, descriptor: number): boolean {
+  return os.lock(descriptor) !== os.EAGAIN && isSame(parent, name, descriptor)
+}
+
+function isSame(parent: number, name: string, descriptor: number): boolean {
+  const named = os.statusAt(parent, fromText(name))
+  const open = os.statusAt(descriptor, '')
+  return typeof named !== 'number' && typeof open !== 'number' && named.identity === open.identity
+}
+
+/** Removes the directories and files of runs for this target that were killed: those whose lock is free. */
+export function removeLeftovers(parent: number, target: string): void {
+  let names: string[]
+  try {
+    names = readdirSync(os.descriptorPath(parent))
+  } catch {
+    // A directory that can be written to but not listed: what is left there is not found.
+    return
+  }
+  for (const name of names) {
+    if (!isStagingName(name, target)) continue
+    const descriptor = os.openAt(parent, fromText(name), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    if (descriptor < 0) continue
+    try {
+      if (os.lock(descriptor) === 0) removeTree(parent, fromText(name))
+    } catch {
+      // Somebody else's: it must not keep us from our work.
+    } finally {
+      os.close(descriptor)
+    }
+  }
+}
+
+/** As {@link removeLeftovers}, for a parent by its path. */
+export function removeLeftoversIn(parent: string, target: string): void {
+  within(parent, (descriptor) => removeLeftovers(descriptor, target))
+}
+
+/** As {@link lockStaging}, for a parent by its path. */
+export function lockStagingIn(parent: string, name: string, descriptor: number): boolean {
+  return within(parent, (directory) => lockStaging(directory, name, descriptor))
+}
+
+/** Takes the lock of a directory that several runs add to. @returns false while somebody else has it */
+export function lockDirectory(descriptor: number): boolean {
+  return os.lock(descriptor) !== os.EAGAIN
+}
+
+/** A directory that will take the place of nothing, or of an empty directory. */
+export interface StagedDirectory {
+  readonly name: string
+  /** @throws {ImgtoolError} TARGET_EXISTS when somebody else was faster, TARGET_INVALID for a mount point */
+  commit(): void
+  /** Does nothing after {@link commit}. */
+  abort(): void
+}
+
+/**
+ * Makes a staging directory with the mode that a new directory has, and removes what killed runs left.
+ *
+ * @throws {ImgtoolError} PERMISSION_DENIED, NO_SPACE
+ */
+export function stageDirectory(parentPath: string, target: string, shown: string): StagedDirectory {
+  const parent = os.check(
+    os.openAt(AT_FDCWD, fromText(parentPath), os.O_PATH | os.O_DIRECTORY),
+    `open the parent of "${shown}"`,
+  )
+  removeLeftovers(parent, target)
+  let staged: Staging | undefined = makeStaging(parent, target, shown)
+  const close = () => {
+    if (staged === undefined) return
+    os.close(staged.descriptor)
+    os.close(parent)
+    staged = undefined
+  }
+  return {
+    name: staged.name,
+    commit() {
+      const {name, descriptor} = staged!
+      os.check(os.changeMode(descriptor, 0o777 & ~process.umask()), `make "${shown}" readable`)
+      const failed = os.renameAt(parent, fromText(name), parent, fromText(target))
+      if (failed === os.EEXIST || failed === os.ENOTEMPTY || failed === os.ENOTDIR) {
+        throw new ImgtoolError('TARGET_EXISTS', `Cannot write "${shown}": it was made by somebody else meanwhile`)
+      }
+      if (failed === os.EBUSY) {
+        throw new ImgtoolError('TARGET_INVALID', `Cannot write "${shown}": it is a mount point`, {
+          hint: 'Give a directory inside it',
+        })
+      }
+      os.check(failed, `rename to "${shown}"`)
+      close()
+    },
+    abort() {
+      if (staged !== undefined) removeTree(parent, fromText(staged.name))
+      close()
+    },
+  }
+}
+
+const AT_FDCWD = -100
+
+function within<Result>(parent: string, use: (descriptor: number) => Result): Result {
+  const descriptor = os.check(os.openAt(AT_FDCWD, fromText(parent), os.O_PATH | os.O_DIRECTORY), 'open a directory')
+  try {
+    return use(descriptor)
+  } finally {
+    os.close(descriptor)
+  }
+}

@@ -1,0 +1,54 @@
+/**
+ * Takes layers with nothing in them out of a config. docker before 1.10 made a layer of every step; since then a step that
+ * changes no file is marked `empty_layer` and has none.
+ *
+ * @see OCI image-spec config.md, history
+ */
+
+import {type ByteString, fromText} from '../text.ts'
+import {encodeString, parseDocument, type RawValue, splitArray, splitObject} from './go-json.ts'
+
+/**
+ * Rewrites a config; everything that does not speak of the layers stays byte for byte.
+ *
+ * @param isEmpty one a layer, base first
+ * @returns the same bytes when no layer is empty
+ */
+export function dropEmptyLayers(config: Buffer, isEmpty: readonly boolean[]): Buffer {
+  if (!isEmpty.includes(true)) return config
+  const members = splitObject(parseDocument(config.toString('latin1')))
+  const rewritten = members.map(([key, value]): [ByteString, RawValue] => {
+    if (key === 'rootfs') return [key, dropDiffIDs(value, isEmpty)]
+    if (key === 'history' && value !== 'null') return [key, markEmpty(value, isEmpty)]
+    return [key, value]
+  })
+  return Buffer.from(encodeObject(rewritten), 'latin1')
+}
+
+function dropDiffIDs(rootfs: RawValue, isEmpty: readonly boolean[]): RawValue {
+  const members = splitObject(rootfs).map(([key, value]): [ByteString, RawValue] => [
+    key,
+    key === 'diff_ids' ? `[${splitArray(value).filter((_, at) => !isEmpty[at])}]` : value,
+  ])
+  return encodeObject(members)
+}
+
+/** Steps and layers go together only where there is a step for every layer. */
+function markEmpty(history: RawValue, isEmpty: readonly boolean[]): RawValue {
+  const steps = splitArray(history).map((step) => splitObject(step))
+  const marksLayer = (step: (typeof steps)[number]) =>
+    !step.some(([key, value]) => key === emptyKey && value === 'true')
+  if (steps.filter(marksLayer).length !== isEmpty.length) return history
+  let layer = 0
+  const marked = steps.map((step) => {
+    if (!marksLayer(step) || !isEmpty[layer++]) return encodeObject(step)
+    return encodeObject([...step.filter(([key]) => key !== emptyKey), [emptyKey, 'true']])
+  })
+  return `[${marked.join()}]`
+}
+
+const emptyKey = fromText('empty_layer')
+
+function encodeObject(members: readonly (readonly [ByteString, RawValue])[]): RawValue {
+  return `{${members.map(([key, value]) => `${encodeString(key)}:${value}`).join()}}`
+}

@@ -1,0 +1,244 @@
+/** The place where a new archive appears, complete or not at all: a file, a directory, or standard output. */
+import {constants} from 'node:fs'
+import {type FileHandle, link, lstat, open, readdir, readFile, rename, unlink} from 'node:fs/promises'
+import {basename, dirname, join, resolve} from 'node:path'
+import process from 'node:process'
+import {setTimeout as sleep} from 'node:timers/promises'
+import {DirectoryWriter} from './archive/directory-writer.ts'
+import {TarStreamWriter} from './archive/tar-stream-writer.ts'
+import {TarFileWriter} from './archive/tar-writer.ts'
+import type {ArchiveWriter} from './archive/writer.ts'
+import {type Destination, standardOutput} from './destination.ts'
+import {stagingName} from './driver/staging-name.ts'
+import {type ErrorCode, ImgtoolError} from './errors.ts'
+import {parseDocument} from './image/json.ts'
+import {indexName, layoutName} from './image/oci.ts'
+import {indexSchema, layoutSchema} from './image/schemas.ts'
+import type {ExistingIndex} from './image/write/oci.ts'
+import {printableText} from './text.ts'
+
+/** A new archive and how it appears. Dispose of it: what was not committed goes. */
+export interface Output extends AsyncDisposable {
+  readonly archive: ArchiveWriter
+  /** Of the layout that is added to. */
+  readonly existing?: ExistingIndex
+  /** Makes the finished archive visible. */
+  commit(): Promise<void>
+}
+
+export interface OutputOptions {
+  /** Replace a file. @default false */
+  readonly force?: boolean | undefined
+  /** Of all members, seconds since 1970. @default 0 */
+  readonly mtime?: number | undefined
+  /** Takes the bytes for standard output. */
+  readonly stdout?: ((bytes: Buffer) => Promise<void>) | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Prepares the place.
+ *
+ * @throws {ImgtoolError} TARGET_EXISTS, TARGET_INVALID, PERMISSION_DENIED, NO_SPACE, PLATFORM_UNSUPPORTED for a directory
+ *   on a system without locks that are known here
+ */
+export async function openOutput(destination: Destination, options: OutputOptions = {}): Promise<Output> {
+  const {format, path} = destination
+  const {mtime = 0, stdout = writeToStandardOutput} = options
+  if (path === standardOutput) {
+    const archive = new TarStreamWriter(stdout, mtime)
+    return {archive, commit: async () => {}, [Symbol.asyncDispose]: () => archive.abort()}
+  }
+  const place = await locate(path)
+  try {
+    return format === 'oci' ? await openDirectory(place, options) : await openFile(place, mtime, options.force ?? false)
+  } catch (error) {
+    throw explainWriteError(error, path)
+  }
+}
+
+/** Says in the words of this tool why something could not be written. */
+export function explainWriteError(error: unknown, path: string): unknown {
+  const {code, syscall} = error as NodeJS.ErrnoException
+  if (error instanceof ImgtoolError || code === undefined || syscall === undefined) return error
+  const codes: Partial<Record<string, ErrorCode>> = {
+    ENOSPC: 'NO_SPACE',
+    EDQUOT: 'NO_SPACE',
+    EFBIG: 'NO_SPACE',
+    EACCES: 'PERMISSION_DENIED',
+    EPERM: 'PERMISSION_DENIED',
+    EROFS: 'PERMISSION_DENIED',
+  }
+  return new ImgtoolError(codes[code] ?? 'SYSTEM_ERROR', `Cannot write "${printableText(path)}": ${code}`, {
+    cause: error,
+  })
+}
+
+interface Place {
+  readonly parent: string
+  readonly name: string
+  readonly shown: string
+  readonly path: string
+}
+
+async function locate(path: string): Promise<Place> {
+  const whole = resolve(path)
+  const place = {parent: dirname(whole), name: basename(whole), shown: printableText(path), path: whole}
+  const parent = await statusOf(place.parent)
+  if (place.name !== '' && parent !== undefined) return place
+  throw invalid(
+    place.shown,
+    'its parent is not a directory that exists',
+    `Make it first: mkdir -p '${printableText(place.parent)}'`,
+  )
+}
+
+async function openFile(place: Place, mtime: number, force: boolean): Promise<Output> {
+  const {parent, name, shown, path} = place
+  const status = await statusOf(path)
+  if (status !== undefined && !status.isFile()) throw invalid(shown, 'it exists and is not a regular file')
+  if (status !== undefined && !force) throw exists(shown)
+  const {handle, path: staged} = await stageFile(parent, name)
+  let isDone = false
+  return {
+    archive: new TarFileWriter(handle, mtime),
+    async commit() {
+      if (force) await rename(staged, path)
+      else await renameNew(staged, path, shown)
+      isDone = true
+    },
+    async [Symbol.asyncDispose]() {
+      await handle.close()
+      if (!isDone) await unlink(staged).catch(() => {})
+    },
+  }
+}
+
+/** Opens a file beside the target, and removes those of runs that were killed where locks tell which they are. */
+async function stageFile(parent: string, name: string): Promise<{handle: FileHandle; path: string}> {
+  const staging = hasLocks ? await import('./driver/staging.ts') : undefined
+  staging?.removeLeftoversIn(parent, name)
+  for (;;) {
+    const staged = stagingName(name)
+    const path = join(parent, staged)
+    const handle = await open(
+      path,
+      constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
+      0o666,
+    )
+    if (staging === undefined || staging.lockStagingIn(parent, staged, handle.fd)) return {handle, path}
+    await handle.close()
+  }
+}
+
+/** A rename never fails because of a file that is there; a link does. */
+async function renameNew(from: string, to: string, shown: string): Promise<void> {
+  try {
+    await link(from, to)
+  } catch (error) {
+    const {code} = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') throw exists(shown)
+    // Some file systems have no hard links.
+    await rename(from, to)
+    return
+  }
+  await unlink(from)
+}
+
+async function openDirectory(place: Place, {signal}: OutputOptions): Promise<Output> {
+  const {shown, path} = place
+  if (!hasLocks) {
+    throw new ImgtoolError('PLATFORM_UNSUPPORTED', 'Cannot write a directory here: it needs Linux on x64 or arm64', {
+      hint: 'Write oci-archive: instead',
+    })
+  }
+  const status = await statusOf(path)
+  if (status !== undefined && !status.isDirectory()) throw invalid(shown, 'it exists and is not a directory')
+  const names = status === undefined ? [] : await readdir(path)
+  if (names.length === 0) return stageDirectory(place)
+  if (names.includes(layoutName) && names.includes(indexName)) return addToLayout(place, signal)
+  throw new ImgtoolError('TARGET_EXISTS', `Cannot write "${shown}": it is a directory with something else in it`, {
+    hint: 'Give a new directory, or an OCI layout to add to',
+  })
+}
+
+async function stageDirectory({parent, name, shown}: Place): Promise<Output> {
+  const staging = await import('./driver/staging.ts')
+  const staged = staging.stageDirectory(parent, name, shown)
+  const archive = new DirectoryWriter(join(parent, staged.name))
+  return {
+    archive,
+    commit: async () => staged.commit(),
+    async [Symbol.asyncDispose]() {
+      await archive.abort()
+      staged.abort()
+    },
+  }
+}
+
+/** Milliseconds between two looks at a lock that somebody else has. */
+const lockInterval = 100
+
+/** Every writer of the layout that knows the lock waits for it; readers see the old index or the new one. */
+async function addToLayout({path, shown}: Place, signal: AbortSignal | undefined): Promise<Output> {
+  const staging = await import('./driver/staging.ts')
+  const handle = await open(path, constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    while (!staging.lockDirectory(handle.fd)) await sleep(lockInterval, undefined, {...(signal && {signal})})
+    const archive = new DirectoryWriter(path)
+    await archive.removeLeftovers()
+    const existing = await readIndex(path, shown)
+    return {
+      archive,
+      existing,
+      commit: async () => {},
+      async [Symbol.asyncDispose]() {
+        await archive.abort()
+        await handle.close()
+      },
+    }
+  } catch (error) {
+    await handle.close()
+    signal?.throwIfAborted()
+    throw error
+  }
+}
+
+async function readIndex(path: string, shown: string): Promise<ExistingIndex> {
+  const read = (name: string) => readFile(join(path, name))
+  const {imageLayoutVersion} = parseDocument(await read(layoutName), layoutName, layoutSchema)
+  if (!/^1\.\d+\.\d+$/.test(imageLayoutVersion))
+    throw invalid(shown, `its layout version "${printableText(imageLayoutVersion)}" is unknown`)
+  const bytes = await read(indexName)
+  parseDocument(bytes, indexName, indexSchema)
+  const document = JSON.parse(bytes.toString()) as Record<string, unknown>
+  return {document, manifests: (document.manifests ?? []) as Record<string, unknown>[]}
+}
+
+/** The numbers of system calls are those of these processors; everything else works without them. */
+const hasLocks = process.platform === 'linux' && ['x64', 'arm64'].includes(process.arch)
+
+async function statusOf(path: string) {
+  try {
+    return await lstat(path)
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined
+    throw explainWriteError(error, path)
+  }
+}
+
+function writeToStandardOutput(bytes: Buffer): Promise<void> {
+  return new Promise((done, failed) => {
+    process.stdout.write(bytes, (error) => (error ? failed(error) : done()))
+  })
+}
+
+function exists(shown: string): ImgtoolError {
+  return new ImgtoolError('TARGET_EXISTS', `Cannot write "${shown}": it exists`, {
+    hint: 'Give another name, or --force to replace it',
+  })
+}
+
+function invalid(shown: string, why: string, hint?: string): ImgtoolError {
+  return new ImgtoolError('TARGET_INVALID', `Cannot write "${shown}": ${why}`, hint === undefined ? {} : {hint})
+}
