@@ -5,7 +5,7 @@ import {type CopiedLayer, type LayerCompression, LayerCopier} from './copy-layer
 import {checkName, type Destination, type Format} from './destination.ts'
 import {type Digest, sha256} from './digest.ts'
 import {ImgtoolError} from './errors.ts'
-import {dropEmptyLayers} from './image/empty-layers.ts'
+import {dropEmptyLayers, withPlatform} from './image/better-config.ts'
 import {whyMissing} from './image/missing.ts'
 import type {Image, Platform, V1Node} from './image/model.ts'
 import {splitTag} from './image/names.ts'
@@ -34,7 +34,10 @@ export interface ConvertOptions extends OutputOptions {
   readonly threads?: number | undefined
   /** Names instead of those that the images have. */
   readonly names?: readonly string[]
-  /** Leave out layers with nothing in them, and mark their steps as such. Image IDs change where there are some. */
+  /**
+   * Leave out layers with nothing in them, and mark their steps as such; and in the config of an image from before docker
+   * 1.10 say the platform. Image IDs change where there is something to do.
+   */
   readonly dropEmptyLayers?: boolean
   readonly limits?: Limits
   readonly onWarning?: OnWarning
@@ -134,7 +137,7 @@ async function writeImages(
   }
   const configs = new Configs(source)
   const written: NewImage[] = []
-  for (const image of images) written.push(toNewImage(image, copies.get(image)!, configs))
+  for (const image of images) written.push(toNewImage(image, copies.get(image)!, configs, options))
   const known = new Set(written.map(({imageID}) => imageID))
   for (const image of written) {
     const {parent} = image
@@ -173,13 +176,18 @@ function predict({imageID, config, layers}: Image): {config: Buffer; diffIDs: Di
   return [{config, diffIDs: layers.map(({diffID}) => diffID!)}]
 }
 
-function toNewImage(image: Image, copies: readonly CopiedLayer[], configs: Configs): NewImage {
+function toNewImage(
+  image: Image,
+  copies: readonly CopiedLayer[],
+  configs: Configs,
+  {dropEmptyLayers: isBetter = false}: ConvertOptions,
+): NewImage {
   const {names, platform, format} = image
   const {config, parent} = configs.of(image, copies)
   const layers = copies.filter(({isDropped}) => !isDropped)
-  const isWhole = layers.length === copies.length
+  const completed = isBetter && format === 'docker-v1' ? withPlatform(config, platform) : config
   const rewritten = dropEmptyLayers(
-    config,
+    completed,
     copies.map(({isDropped}) => isDropped),
   )
   return {
@@ -190,7 +198,7 @@ function toNewImage(image: Image, copies: readonly CopiedLayer[], configs: Confi
     layers,
     parent,
     ...(format === 'oci' && {manifest: image.manifest}),
-    ...(format === 'docker-v1' && isWhole && {v1: configs.nodesOf(image)}),
+    ...(format === 'docker-v1' && !isBetter && {v1: configs.nodesOf(image)}),
   }
 }
 

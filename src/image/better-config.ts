@@ -1,12 +1,13 @@
 /**
- * Takes layers with nothing in them out of a config. docker before 1.10 made a layer of every step; since then a step that
- * changes no file is marked `empty_layer` and has none.
+ * Configs that say more than those that dockerd makes of images from before 1.10. There every step made a layer; since then a
+ * step that changes no file is marked `empty_layer` and has none, and every config says for which platform it is.
  *
- * @see OCI image-spec config.md, history
+ * @see OCI image-spec config.md, history, architecture and os
  */
-
 import {type ByteString, fromText} from '../text.ts'
 import {encodeString, parseDocument, type RawValue, splitArray, splitObject} from './go-json.ts'
+import type {Platform} from './model.ts'
+import {encodeSorted} from './v1-config.ts'
 
 /**
  * Rewrites a config; everything that does not speak of the layers stays byte for byte.
@@ -51,4 +52,23 @@ const emptyKey = fromText('empty_layer')
 
 function encodeObject(members: readonly (readonly [ByteString, RawValue])[]): RawValue {
   return `{${members.map(([key, value]) => `${encodeString(key)}:${value}`).join()}}`
+}
+
+/**
+ * Adds the platform to a config that does not say it. Some readers of OCI refuse such a config.
+ *
+ * @param config of {@link configFromV1}, whose keys are sorted
+ * @returns the same bytes when it says the platform
+ */
+export function withPlatform(config: Buffer, platform: Platform): Buffer {
+  const members = new Map(splitObject(parseDocument(config.toString('latin1'))))
+  if (saysPlatform(members, platform)) return config
+  for (const key of platformKeys) members.set(key, encodeString(fromText(platform[key])))
+  return Buffer.from(encodeSorted(members), 'latin1')
+}
+
+const platformKeys = ['os', 'architecture'] as const
+
+function saysPlatform(members: ReadonlyMap<ByteString, RawValue>, platform: Platform): boolean {
+  return platformKeys.every((key) => members.get(key) === encodeString(fromText(platform[key])))
 }
