@@ -14,6 +14,8 @@
 
 export type {Archive, Blob, Member} from './archive/archive.ts'
 export {openArchive} from './archive/open.ts'
+export {type ConvertOptions, type ConvertResult, convertImages, type LayerCompression} from './convert.ts'
+export {type Destination, formats, parseDestination} from './destination.ts'
 export {type Digest, parseDigest, sha256, shortID} from './digest.ts'
 export {type ErrorCode, type ErrorDetails, errorCodes, ImgtoolError, isImgtoolError} from './errors.ts'
 export {resolveV1, type V1Config} from './ids.ts'

@@ -67,6 +67,12 @@ export function withPlatform(config: Buffer, platform: Platform): Buffer {
   return Buffer.from(encodeSorted(members), 'latin1')
 }
 
+/** Whether a config says for which operating system it is. */
+export function saysSystem(config: Buffer): boolean {
+  const os = new Map(splitObject(parseDocument(config.toString('latin1')))).get('os')
+  return os !== undefined && os !== 'null' && os !== '""'
+}
+
 const platformKeys = ['os', 'architecture'] as const
 
 function saysPlatform(members: ReadonlyMap<ByteString, RawValue>, platform: Platform): boolean {

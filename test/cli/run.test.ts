@@ -20,7 +20,7 @@ test('the executable prints its version, however it is asked', async (t) => {
 
 test('help lists the commands, and help of a command is there in two spellings', async (t) => {
   const {stdout} = await spawnImgtool(['--help'])
-  for (const command of ['history', 'inspect', 'list', 'ls', 'tree', 'unpack', 'verify'])
+  for (const command of ['convert', 'history', 'inspect', 'list', 'ls', 'tree', 'unpack', 'verify'])
     t.regex(stdout.toString(), new RegExp(`\\n {2}${command} `))
   const asFlag = await spawnImgtool(['tree', '--help'])
   const asWord = await spawnImgtool(['help', 'tree'])

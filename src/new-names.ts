@@ -1,0 +1,76 @@
+/** The names that images get in a new archive. */
+import {checkName, type Destination, type Format} from './destination.ts'
+import {ImgtoolError} from './errors.ts'
+import type {Image} from './image/model.ts'
+import {splitTag} from './image/names.ts'
+import type {OnWarning} from './layer/change.ts'
+import {formatPlatform} from './open.ts'
+import {printableText} from './text.ts'
+
+export interface NameOptions {
+  /** Names instead of those that the images have. */
+  readonly names?: readonly string[]
+  readonly onWarning?: OnWarning
+}
+
+/**
+ * Gives images the names that were asked for, and names that the format can hold.
+ *
+ * @throws {ImgtoolError} IMAGE_AMBIGUOUS for one name for several images, IMAGE_UNSUITABLE for a name that has several
+ *   platforms where the format holds one, REFERENCE_INVALID
+ */
+export function renameImages(
+  images: readonly Image[],
+  destination: Destination,
+  options: NameOptions,
+): readonly Image[] {
+  const {format, name} = destination
+  const given = [...(name === undefined ? [] : [name]), ...(options.names ?? []).map(checkName)]
+  if (given.length > 0) requireOneName(images)
+  const renamed = given.length === 0 ? images : images.map((image) => ({...image, names: [...new Set(given)]}))
+  if (format.startsWith('oci')) return renamed
+  const tagged = renamed.map((image) => ({...image, names: taggedNames(image.names, given.length > 0, options)}))
+  requireOneImageEach(tagged, format)
+  return tagged
+}
+
+/** Several images may only share a name when they are one image for several platforms. */
+function requireOneName(images: readonly Image[]): void {
+  const platforms = new Set(images.map(({platform}) => formatPlatform(platform)))
+  const names = new Set(images.map((image) => image.names.join()))
+  if (platforms.size === images.length && names.size === 1) return
+  throw new ImgtoolError('IMAGE_AMBIGUOUS', `Cannot give ${images.length} images one name`, {
+    hint: 'Choose one of them: SOURCE:NAME, SOURCE:@INDEX or --platform',
+  })
+}
+
+/** docker knows names with tags only. A name that was asked for gets docker's usual tag. */
+function taggedNames(names: readonly string[], given: boolean, {onWarning}: NameOptions): string[] {
+  return names.flatMap((name) => {
+    if (splitTag(name) !== undefined) return [name]
+    if (given) return [`${name}:latest`]
+    onWarning?.({
+      code: 'NAME_LOST',
+      message: `The name "${printableText(name)}" has no tag, which docker's archives cannot hold; give one with --tag`,
+    })
+    return []
+  })
+}
+
+function requireOneImageEach(images: readonly Image[], format: Format): void {
+  const owners = new Map<string, Image>()
+  for (const image of images) {
+    for (const name of image.names) {
+      const owner = owners.get(name)
+      if (owner !== undefined) {
+        const platforms = [owner, image].map(({platform}) => formatPlatform(platform))
+        throw new ImgtoolError(
+          'IMAGE_UNSUITABLE',
+          `Cannot write "${printableText(name)}" for ${platforms.join(' and ')} as ${format}, which holds one image a name`,
+          {hint: `Choose one with --platform ${platforms[0]}, or write oci-archive:`},
+        )
+      }
+      owners.set(name, image)
+    }
+  }
+}
