@@ -48,6 +48,11 @@ All images of the source are written, with their names and platforms, layers onc
       description: 'show progress on a terminal',
       env: 'IMGTOOL_PROGRESS',
     }),
+    threads: Flags.integer({
+      description: 'threads to compress with, which the result does not depend on  [default: one a core]',
+      helpValue: 'N',
+      min: 1,
+    }),
     tag: Flags.string({
       char: 't',
       description: 'name of the image instead of those it has; repeatable',
@@ -89,6 +94,7 @@ All images of the source are written, with their names and platforms, layers onc
         onProgress: progress.update,
         onWarning: (warning) => void this.warn(warning.message, warning.code),
         signal,
+        threads: this.flags.threads,
       })
       progress.stop()
       this.say(result)

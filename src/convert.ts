@@ -75,7 +75,6 @@ export async function convertImages(
     await using output = await openOutput(destination, options)
     const writer = writers[destination.format](output)
     const result = await writeImages(source, named, writer, destination.format, options)
-    options.signal?.throwIfAborted()
     await output.commit()
     return result
   } catch (error) {
@@ -112,9 +111,11 @@ async function writeImages(
   const copier = new LayerCopier(writer, {compression, compressor, again, dropEmpty, signal})
   if (!dropEmpty) writer.expect(images.flatMap(predict))
   const copies = await copyLayers(images, copier, options)
-  const written = toNewImages(copies, source.set.v1, dropEmpty)
+  const written = await toNewImages(copies, source, dropEmpty)
   if (!format.startsWith('docker-v1')) warnOfPlatforms(written, options)
   for (const image of written) await writer.addImage(image)
+  // From here on the images are there, or will be in a moment.
+  signal?.throwIfAborted()
   await writer.finish()
   return {
     format,

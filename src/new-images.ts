@@ -1,10 +1,13 @@
 /** What images become in a new archive: their configs, and what else is known of them beside their layers. */
+import type {Archive} from './archive/archive.ts'
 import type {CopiedLayer} from './copy-layer.ts'
 import {type Digest, sha256} from './digest.ts'
 import {dropEmptyLayers, withPlatform} from './image/better-config.ts'
 import type {Image, V1Node} from './image/model.ts'
+import {blobName} from './image/oci.ts'
 import {configFromV1, type V1Config} from './image/v1-config.ts'
 import type {NewImage} from './image/write/writer.ts'
+import type {Source} from './open.ts'
 
 /** An image and its layers as they were copied, base first. */
 export interface CopiedImage {
@@ -16,17 +19,19 @@ export interface CopiedImage {
  * Makes new images of copied ones. A config is the very bytes that the image had; an image from before docker 1.10 gets what
  * dockerd makes of it.
  *
- * @param nodes by v1 id, of an archive from before docker 1.10
  * @param isBetter steps without a layer are marked, and a config from before docker 1.10 says its platform
  * @throws {ImgtoolError} DOCUMENT_INVALID
  */
-export function toNewImages(
+export async function toNewImages(
   copies: readonly CopiedImage[],
-  nodes: ReadonlyMap<string, V1Node>,
+  {archive, set}: Pick<Source, 'archive' | 'set'>,
   isBetter: boolean,
-): NewImage[] {
-  const configs = new Configs(nodes)
-  const images = copies.map((copy) => toNewImage(copy, configs, isBetter))
+): Promise<NewImage[]> {
+  const configs = new Configs(set.v1)
+  const images: NewImage[] = []
+  for (const copy of copies) {
+    images.push({...toNewImage(copy, configs, isBetter), manifest: await readManifest(archive, copy.image)})
+  }
   const known = new Set(images.map(({imageID}) => imageID))
   return images.map((image) => (image.parent && known.has(image.parent) ? image : {...image, parent: undefined}))
 }
@@ -44,9 +49,16 @@ function toNewImage({image, layers}: CopiedImage, configs: Configs, isBetter: bo
     config: written,
     layers: layers.filter((layer) => !layer.isDropped),
     parent,
-    ...(format === 'oci' && {manifest: image.manifest}),
     ...(format === 'docker-v1' && !isBetter && {v1: configs.nodesOf(image)}),
   }
+}
+
+/** The OCI manifest, which an archive of docker 25 or later has beside its own. */
+async function readManifest(archive: Archive, {format, manifest, manifestDigest}: Image): Promise<Buffer | undefined> {
+  if (format === 'oci' || manifestDigest === undefined) return format === 'oci' ? manifest : undefined
+  const blob = archive.blob(blobName(manifestDigest))
+  const bytes = await blob?.read(0, blob.size)
+  return bytes !== undefined && sha256(bytes) === manifestDigest ? bytes : undefined
 }
 
 /** Configs of images, also of those from before docker 1.10, which have none. */

@@ -18,6 +18,7 @@ import {
   configOf,
   descriptorOf,
   dockerMembers,
+  hybridMembers,
   layerOf,
   layoutMembers,
   type Member,
@@ -146,6 +147,19 @@ test('what an OCI archive says stays to the last byte where nothing has to chang
     t.deepEqual(facts(source.set.images), facts(from.set.images))
     t.true(result.layers.every(({isKept}) => isKept))
   }
+})
+
+test('the manifest beside a manifest.json stays, too', async (t) => {
+  const recipe = {names: ['a:1'], layers: [layerOf('file')]}
+  const manifest = manifestOf(recipe, {annotations: {kept: 'yes'}})
+  const members = hybridMembers([recipe]).map((member) =>
+    member.name === 'index.json'
+      ? {...member, body: JSON.stringify({manifests: [descriptorOf(manifest, types.manifest)]})}
+      : member,
+  )
+  const from = await openMembers(t, [...members, blobMember(manifest)])
+  const {source} = await convert(t, from, 'oci')
+  t.is(source.set.images[0]!.manifestDigest, sha256(manifest))
 })
 
 test('a manifest of docker, and one that is wrong about its layers, becomes one of OCI that is right', async (t) => {
@@ -553,6 +567,16 @@ test('a layout that is added to in vain has what it had', async (t) => {
   const damaged = members.map((member) => (member.body === layer ? {...member, body: layerOf('elif')} : member))
   await t.throwsAsync(convert(t, await openMembers(t, damaged), 'oci', {path}), {code: 'DIGEST_MISMATCH'})
   t.deepEqual(files(), before)
+})
+
+test('a layout whose blobs are elsewhere is not added to', async (t) => {
+  const folder = scratch(t)
+  const path = writeMembers(join(folder, 'layout'), ociMembers([]))
+  mkdirSync(join(folder, 'elsewhere/sha256'), {recursive: true})
+  symlinkSync('../elsewhere', join(path, 'blobs'))
+  const from = await open(t, fixture('docker-20.10-one.tar'))
+  await t.throwsAsync(convert(t, from, 'oci', {path}), {code: 'TARGET_INVALID', message: /no directory of its own/})
+  t.deepEqual(readdirSync(join(folder, 'elsewhere/sha256')), [])
 })
 
 test('many runs add to one layout at a time, and every image is there', async (t) => {

@@ -1,8 +1,9 @@
 /** A new archive as a directory. Every file is written under a name of its own and renamed when it is complete. */
 import {randomBytes} from 'node:crypto'
-import {type FileHandle, mkdir, open, readdir, rename, stat, symlink, unlink} from 'node:fs/promises'
+import {type FileHandle, lstat, mkdir, open, readdir, rename, stat, symlink, unlink} from 'node:fs/promises'
 import {join} from 'node:path'
-import {type ByteString, toText} from '../text.ts'
+import {ImgtoolError} from '../errors.ts'
+import {type ByteString, printableText, toText} from '../text.ts'
 import {writeAt} from './spool.ts'
 import type {ArchiveWriter, NewMember} from './writer.ts'
 
@@ -21,7 +22,10 @@ export class DirectoryWriter implements ArchiveWriter {
   }
 
   async directory(name: ByteString): Promise<void> {
-    await mkdir(this.#path(name), {recursive: true})
+    const path = this.#path(name)
+    await mkdir(path, {recursive: true})
+    if ((await lstat(path)).isDirectory()) return
+    throw new ImgtoolError('TARGET_INVALID', `Cannot write to "${printableText(path)}": it is no directory of its own`)
   }
 
   async link(name: ByteString, target: ByteString): Promise<void> {
