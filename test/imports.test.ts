@@ -14,7 +14,7 @@ interface Import {
 const flow: Readonly<Record<string, readonly string[]>> = {
   os: [],
   thread: [],
-  compression: ['thread', 'os'],
+  compression: ['os', 'thread'],
   archive: ['compression', 'thread'],
   image: ['archive', 'compression (types)'],
   layer: ['compression', 'thread', 'archive (types)'],

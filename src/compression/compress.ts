@@ -1,87 +1,90 @@
-/** Compresses by streaming: bounded memory, and nothing in the output but what the input and the options say. */
-import {constants, createGzip, createZstdCompress} from 'node:zlib'
-import {ImgtoolError} from '../errors.ts'
-import {engineOptions, runEngine} from './codec.ts'
+/**
+ * Compresses by streaming, in blocks and on all cores: bounded memory, and the same bytes for any number of threads.
+ *
+ * The output has no time, no name and no operating system in it.
+ */
+import {crc32} from 'node:zlib'
+import {type Block, cutBlocks, dataOf} from './blocks.ts'
+import {type Choice, type CompressionOptions, chooseCompressor, traitsOf} from './compressors.ts'
+import {EncodeThreads} from './encode-threads.ts'
 
-/** How to compress. */
-export interface CompressionOptions {
-  readonly compression: 'gzip' | 'zstd'
-  /** As the compressor counts; undefined for its usual one. */
-  readonly level?: number | undefined
-  /** Who compresses gzip. @default 'auto' */
-  readonly compressor?: 'auto' | GzipCompressor | undefined
-  /** Threads to compress with, which the output does not depend on; undefined for one a core. */
-  readonly threads?: number | undefined
-}
+export {type Choice, type CompressionOptions, chooseCompressor, type GzipCompressor} from './compressors.ts'
 
-export type GzipCompressor = 'zlib' | 'pako' | 'libdeflate' | 'isal'
-
-/** Who compresses, and how well: the same choice gives the same bytes. */
-export interface Choice {
-  readonly compression: 'gzip' | 'zstd'
-  readonly compressor: GzipCompressor | 'zstd'
-  readonly level: number
-}
-
-/** Compresses one stream after the other, with threads that last as long as it does. Dispose of it. */
+/** Compresses streams, with threads that last as long as it does. Dispose of it. */
 export interface Compressor extends AsyncDisposable {
   readonly choice: Choice
   /**
    * @param source its chunks need to be valid until the next one is asked for; its errors pass through unchanged
-   * @returns chunks of any size; whoever stops early calls `return()`, which closes the source
+   * @returns chunks of any size, valid until the next one is asked for; whoever stops early calls `return()`, which closes
+   *   the source
    */
   compress(source: AsyncIterable<Buffer>): AsyncIterable<Buffer>
 }
 
 /**
- * Chooses who compresses.
+ * Makes a compressor; its threads start when there is something for them to do.
  *
- * @throws {ImgtoolError} REFERENCE_INVALID for a level that the compressor does not have; PLATFORM_UNSUPPORTED for a
- *   compressor that this system does not have
+ * @throws {ImgtoolError} REFERENCE_INVALID, PLATFORM_UNSUPPORTED: see {@link chooseCompressor}
  */
-export async function chooseCompressor({compression, level, compressor = 'auto'}: CompressionOptions): Promise<Choice> {
-  const name = compression === 'zstd' ? 'zstd' : compressor === 'auto' ? 'zlib' : compressor
-  const {usual, least, most} = levels[name]
-  const chosen = level ?? usual
-  if (!Number.isInteger(chosen) || chosen < least || chosen > most) {
-    const [expected, actual] = [`${least} to ${most}`, `${chosen}`]
-    const message = `Cannot compress with ${name}: no such level, expected ${expected}, got ${actual}`
-    throw new ImgtoolError('REFERENCE_INVALID', message, {expected, actual})
-  }
-  return {compression, compressor: name, level: chosen}
-}
-
-/** @throws {ImgtoolError} as {@link chooseCompressor} */
 export async function startCompressor(options: CompressionOptions): Promise<Compressor> {
   const choice = await chooseCompressor(options)
-  const {compression, level} = choice
+  const threads = new EncodeThreads(choice, options.threads)
   return {
     choice,
-    compress(source) {
-      const params = {[constants.ZSTD_c_compressionLevel]: level}
-      const engine =
-        compression === 'gzip' ? createGzip({...engineOptions, level}) : createZstdCompress({...engineOptions, params})
-      return runEngine(source, engine)
-    },
-    async [Symbol.asyncDispose]() {},
+    compress: (source) => (traitsOf(choice).isWhole ? encodeAll(source, threads) : compressMember(source, threads)),
+    [Symbol.asyncDispose]: () => threads.close(),
   }
 }
 
 /**
  * Compresses one stream; for several, {@link startCompressor} starts threads only once.
  *
- * @throws {ImgtoolError} as {@link chooseCompressor}, while reading
+ * @returns chunks that are valid until the next one is asked for
+ * @throws {ImgtoolError} REFERENCE_INVALID, PLATFORM_UNSUPPORTED while reading: see {@link chooseCompressor}
  */
 export async function* compress(source: AsyncIterable<Buffer>, options: CompressionOptions): AsyncGenerator<Buffer> {
   await using compressor = await startCompressor(options)
   yield* compressor.compress(source)
 }
 
-/** The levels of each compressor. */
-const levels: Readonly<Record<Choice['compressor'], {usual: number; least: number; most: number}>> = {
-  zlib: {usual: 6, least: 1, most: 9},
-  pako: {usual: 6, least: 1, most: 9},
-  libdeflate: {usual: 2, least: 1, most: 12},
-  isal: {usual: 3, least: 0, most: 3},
-  zstd: {usual: 3, least: 1, most: 19},
+/** Deflate, no flags, no time, no operating system. @see RFC 1952 2.3 */
+const memberHeader = Buffer.from('1f8b08000000000000ff', 'hex')
+/** A last block with nothing in it: the code for its end, by the fixed code. @see RFC 1951 3.2.6 */
+const lastBlock = Buffer.from('0300', 'hex')
+
+/** One gzip member of blocks that end at a byte. */
+async function* compressMember(source: AsyncIterable<Buffer>, threads: EncodeThreads): AsyncGenerator<Buffer> {
+  let [checksum, size] = [0, 0]
+  yield Buffer.from(memberHeader)
+  yield* encodeAll(source, threads, (block) => {
+    checksum = crc32(dataOf(block), checksum)
+    size += block.size
+  })
+  const trailer = Buffer.alloc(8)
+  trailer.writeUInt32LE(checksum, 0)
+  trailer.writeUInt32LE(size % 2 ** 32, 4)
+  yield Buffer.concat([lastBlock, trailer])
+}
+
+/** Blocks in their order, some of which are under way at a time. */
+async function* encodeAll(
+  source: AsyncIterable<Buffer>,
+  threads: EncodeThreads,
+  onBlock: (block: Block) => void = () => {},
+): AsyncGenerator<Buffer> {
+  const underWay: {readonly block: Block; readonly encoded: Promise<Buffer>}[] = []
+  async function* finishFirst(): AsyncGenerator<Buffer> {
+    const {block, encoded} = underWay.shift()!
+    yield await encoded
+    threads.release(block)
+  }
+  for await (const block of cutBlocks(source, threads)) {
+    onBlock(block)
+    const encoded = threads.encode(block)
+    // Whoever awaits it learns of a failure; until then nobody does.
+    encoded.catch(() => {})
+    underWay.push({block, encoded})
+    if (underWay.length >= threads.capacity) yield* finishFirst()
+  }
+  while (underWay.length > 0) yield* finishFirst()
 }

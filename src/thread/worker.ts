@@ -1,4 +1,4 @@
-/** Threads that carry out the orders of a {@link Ring}, for as long as a run lasts. */
+/** Threads of one's own, and those that carry out the orders of a {@link Ring}, for as long as a run lasts. */
 import module from 'node:module'
 import {availableParallelism} from 'node:os'
 import {dirname, extname} from 'node:path'
@@ -19,17 +19,12 @@ export class RingThread {
   readonly #ended: Promise<void>
 
   /**
-   * @param module URL of the worker's module without an extension: a checkout has `.ts`, a package `.js`
+   * @param module see {@link startThread}
    * @param data for the module, beside the ring's memory
    */
   constructor(module: string, ring: Ring, data: object) {
     this.#ring = ring
-    this.#worker = new Worker(new URL(module + extname(import.meta.filename)), {
-      workerData: {...data, ring: ring.memory},
-      env: {...process.env, ...compileCache()},
-      resourceLimits: {maxYoungGenerationSizeMb: 4},
-    })
-    this.#worker.unref()
+    this.#worker = startThread(module, {...data, ring: ring.memory})
     this.#ended = new Promise((resolve) => this.#worker.once('exit', () => resolve()))
     this.settled = new Promise((resolve) => {
       this.#worker.once('message', () => resolve())
@@ -46,6 +41,22 @@ export class RingThread {
     if (this.#ring.isServed) this.#ring.end()
     await this.#ended
   }
+}
+
+/**
+ * Starts a thread, which does not hold up the end of the process. Whoever started it tells it to end.
+ *
+ * @param module URL of its module without an extension: a checkout has `.ts`, a package `.js`
+ * @param data for the module
+ */
+export function startThread(module: string, data: object): Worker {
+  const worker = new Worker(new URL(module + extname(import.meta.filename)), {
+    workerData: data,
+    env: {...process.env, ...compileCache()},
+    resourceLimits: {maxYoungGenerationSizeMb: 4},
+  })
+  worker.unref()
+  return worker
 }
 
 /** A thread finds compiled code only where its environment says so; the directory in use is one of the version in that one. */
