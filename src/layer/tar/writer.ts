@@ -1,0 +1,250 @@
+/**
+ * Writes the tar of a layer: ustar where a header has room, PAX records where it has none, nothing of GNU's own. The same
+ * entries give the same bytes, always.
+ *
+ * @see POSIX pax, ustar interchange format and pax extended header; star(5), SCHILY.xattr
+ */
+import type {ByteString} from '../../text.ts'
+import type {Entry, EntryKind} from './entry.ts'
+import {blockSize} from './header.ts'
+import type {Time} from './number.ts'
+import type {EntrySink} from './parser.ts'
+import type {PaxRecord} from './pax.ts'
+
+const types: Readonly<Record<EntryKind, string>> = {
+  file: '0',
+  hardlink: '1',
+  symlink: '2',
+  character: '3',
+  block: '4',
+  directory: '5',
+  fifo: '6',
+}
+
+/**
+ * Bytes of holes from where on a file is written as a sparse one (PAX form 1.0). Below, the zeros are written: every reader
+ * takes them, and they cost little. Above, they could be terabytes; docker, podman and umoci read this form.
+ */
+const sparseFrom = 1024 * 1024
+
+/** Most that the octal digits of a field can say. */
+const maximumID = 0o7777777
+const maximumSize = 0o77777777777
+const maximumTime = 0o77777777777
+
+/** What ends a tar. */
+export const endOfTar = Buffer.alloc(2 * blockSize)
+
+/** Takes entries and gives the bytes of a tar; {@link endOfTar} is left to the caller. */
+export class TarWriter implements EntrySink {
+  readonly #write: (bytes: Buffer) => void
+  #entry: Entry | undefined
+  #isSparse = false
+  /** End of what is written of the content, in the file; and of what is written in the tar. */
+  #position = 0
+  #stored = 0
+
+  /** @param write takes the bytes in order; content is handed on as it came, valid until the call of {@link data} returns */
+  constructor(write: (bytes: Buffer) => void) {
+    this.#write = write
+  }
+
+  entry(entry: Entry): void {
+    this.#entry = entry
+    this.#isSparse = isSparse(entry)
+    this.#position = 0
+    this.#stored = 0
+    this.#write(encodeEntry(entry))
+  }
+
+  data(chunk: Buffer, position: number): void {
+    if (!this.#isSparse) this.#fill(position)
+    this.#put(chunk)
+    this.#position = position + chunk.length
+  }
+
+  end(): void {
+    const {kind, size} = this.#entry!
+    if (kind === 'file' && !this.#isSparse) this.#fill(size)
+    this.#write(zeros.subarray(0, paddingOf(this.#stored)))
+  }
+
+  /** Writes the hole before a position. */
+  #fill(position: number): void {
+    for (let left = position - this.#position; left > 0; left -= zeros.length) {
+      this.#put(zeros.subarray(0, Math.min(left, zeros.length)))
+    }
+    this.#position = Math.max(position, this.#position)
+  }
+
+  #put(bytes: Buffer): void {
+    this.#stored += bytes.length
+    this.#write(bytes)
+  }
+}
+
+const zeros = Buffer.alloc(64 * 1024)
+
+/** All that precedes an entry's content: its header, with an extended header and the map of a sparse file where needed. */
+export function encodeEntry(entry: Entry): Buffer {
+  const name = nameOf(entry)
+  const fields = splitName(name)
+  const map = isSparse(entry) ? encodeMap(entry) : undefined
+  const size = map === undefined ? contentSize(entry) : map.length + sumOf(entry)
+  const records = recordsOf(entry, size)
+  if (map !== undefined) records.push(...sparseRecords(entry))
+  else if (fields === undefined) records.unshift(['path', name])
+  // Whoever does not know the records must not take a file with a map in it for the file itself.
+  const shown = map === undefined ? (fields ?? {name: name.slice(0, 100), prefix: ''}) : sparseName(name)
+  const header = encodeHeader({...entry, ...shown, size, type: types[entry.kind]})
+  const extended = records.length === 0 ? [] : [encodeRecords(records)]
+  return Buffer.concat([...extended, header, ...(map === undefined ? [] : [map])])
+}
+
+/** Directories end in a slash, as tar has it since before it knew types. */
+function nameOf({path, kind}: Entry): ByteString {
+  if (kind !== 'directory') return path
+  return path === '' ? './' : `${path}/`
+}
+
+/** A name in the two fields that ustar has for it; undefined where it does not fit. */
+function splitName(name: ByteString): {name: ByteString; prefix: ByteString} | undefined {
+  if (name.length <= 100) return {name, prefix: ''}
+  const slash = name.indexOf('/', name.length - 101)
+  if (slash <= 0 || slash > 155 || slash === name.length - 1) return undefined
+  return {name: name.slice(slash + 1), prefix: name.slice(0, slash)}
+}
+
+function contentSize({kind, size}: Entry): number {
+  return kind === 'file' ? size : 0
+}
+
+/** What the fields of a header cannot say, in a fixed order. */
+function recordsOf(entry: Entry, size: number): PaxRecord[] {
+  const records: PaxRecord[] = []
+  const {uid, gid, mtime, link} = entry
+  if (link.length > 100) records.push(['linkpath', link])
+  if (size > maximumSize) records.push(['size', String(size)])
+  if (uid > maximumID) records.push(['uid', String(uid)])
+  if (gid > maximumID) records.push(['gid', String(gid)])
+  if (mtime.nanoseconds !== 0 || mtime.seconds !== timeField(mtime)) records.push(['mtime', formatTime(mtime)])
+  for (const [name, value] of entry.xattrs) records.push([`SCHILY.xattr.${name}`, value])
+  return records
+}
+
+function timeField({seconds}: Time): number {
+  return Math.min(Math.max(seconds, 0), maximumTime)
+}
+
+/** Decimal seconds; the inverse of `paxTime`. */
+function formatTime({seconds, nanoseconds}: Time): string {
+  if (nanoseconds === 0) return String(seconds)
+  const isNegative = seconds < 0
+  const whole = isNegative ? -(seconds + 1) : seconds
+  const fraction = String(isNegative ? 1_000_000_000 - nanoseconds : nanoseconds).padStart(9, '0')
+  return `${isNegative ? '-' : ''}${whole}.${fraction.replace(/0+$/, '')}`
+}
+
+function isSparse(entry: Entry): boolean {
+  return entry.pieces !== undefined && entry.size - sumOf(entry) >= sparseFrom
+}
+
+function sumOf({pieces = []}: Entry): number {
+  return pieces.reduce((sum, {length}) => sum + length, 0)
+}
+
+/**
+ * The map of form 1.0: how many pieces, offset and length of each, a line a number. GNU tar makes the file as long as its
+ * last piece, so that a hole at the end needs an empty one behind it.
+ *
+ * @see GNU tar manual, "PAX Format, Version 1.0"
+ */
+function encodeMap({size, pieces = []}: Entry): Buffer {
+  const last = pieces.at(-1)
+  const endsInHole = last === undefined || last.offset + last.length < size
+  const all = endsInHole ? [...pieces, {offset: size, length: 0}] : pieces
+  const lines = [all.length, ...all.flatMap(({offset, length}) => [offset, length])].map((number) => `${number}\n`)
+  return padded(Buffer.from(lines.join(''), 'latin1'))
+}
+
+function sparseRecords(entry: Entry): PaxRecord[] {
+  return [
+    ['GNU.sparse.major', '1'],
+    ['GNU.sparse.minor', '0'],
+    ['GNU.sparse.name', entry.path],
+    ['GNU.sparse.realsize', String(entry.size)],
+  ]
+}
+
+function sparseName(name: ByteString): {name: ByteString; prefix: ByteString} {
+  return {name: `GNUSparseFile.0/${name.slice(name.lastIndexOf('/') + 1).slice(-80)}`, prefix: ''}
+}
+
+/** An extended header with these records. */
+function encodeRecords(records: readonly PaxRecord[]): Buffer {
+  const body = Buffer.from(records.map(encodeRecord).join(''), 'latin1')
+  const header = encodeHeader({
+    name: 'PaxHeaders/0',
+    prefix: '',
+    type: 'x',
+    mode: 0o644,
+    uid: 0,
+    gid: 0,
+    size: body.length,
+    mtime: {seconds: 0, nanoseconds: 0},
+    link: '',
+    deviceMajor: 0,
+    deviceMinor: 0,
+  })
+  return Buffer.concat([header, padded(body)])
+}
+
+/** `length key=value`, where the length counts its own digits. */
+function encodeRecord([key, value]: PaxRecord): ByteString {
+  const rest = ` ${key}=${value}\n`
+  let length = rest.length + 1
+  while (length !== rest.length + String(length).length) length = rest.length + String(length).length
+  return `${length}${rest}`
+}
+
+interface Fields
+  extends Pick<Entry, 'mode' | 'uid' | 'gid' | 'size' | 'mtime' | 'link' | 'deviceMajor' | 'deviceMinor'> {
+  readonly name: ByteString
+  readonly prefix: ByteString
+  readonly type: string
+}
+
+/** A ustar header. What a field has no room for is 0 in it, or cut: a record says it. */
+function encodeHeader(fields: Fields): Buffer {
+  const block = Buffer.alloc(blockSize)
+  block.write(fields.name, 0, 100, 'latin1')
+  octal(block, 100, 8, fields.mode)
+  octal(block, 108, 8, fields.uid > maximumID ? 0 : fields.uid)
+  octal(block, 116, 8, fields.gid > maximumID ? 0 : fields.gid)
+  octal(block, 124, 12, fields.size > maximumSize ? 0 : fields.size)
+  octal(block, 136, 12, timeField(fields.mtime))
+  block.write(`        ${fields.type}`, 148, 9, 'latin1')
+  block.write(fields.link, 157, 100, 'latin1')
+  block.write('ustar\x0000', 257, 8, 'latin1')
+  octal(block, 329, 8, fields.deviceMajor)
+  octal(block, 337, 8, fields.deviceMinor)
+  block.write(fields.prefix, 345, 155, 'latin1')
+  let sum = 0
+  for (const byte of block) sum += byte
+  octal(block, 148, 7, sum)
+  return block
+}
+
+/** Octal digits and a NUL that fill a field. */
+function octal(block: Buffer, offset: number, length: number, value: number): void {
+  block.write(`${value.toString(8).padStart(length - 1, '0')}\0`, offset, length, 'latin1')
+}
+
+function padded(bytes: Buffer): Buffer {
+  return Buffer.concat([bytes, zeros.subarray(0, paddingOf(bytes.length))])
+}
+
+function paddingOf(size: number): number {
+  const over = size % blockSize
+  return over === 0 ? 0 : blockSize - over
+}
