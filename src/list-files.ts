@@ -62,7 +62,7 @@ export async function listFiles(image: Image, options: ListOptions = {}): Promis
   const path = trim(options.path ?? '')
   const listed = tree.list(path, options.depth ?? Number.POSITIVE_INFINITY)
   if (listed === undefined) throw notFound(options.path ?? '')
-  return listed.map(({path: name, file}) => toListed(name, file.entry, file.layer, file.links.count))
+  return listed.map(({path: name, file}) => toListed(name, file.entry, file.layer, file.links))
 }
 
 /**

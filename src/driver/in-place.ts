@@ -276,7 +276,7 @@ export class InPlace implements ChangeSink {
     }
     if (!os.isDirectoryAt(place.descriptor, name)) return false
     // The lower directory is gone with its attributes; the one that is left is there for what this layer has below it.
-    if (!this.#kept!.hasEntry(path)) this.#becomeImplied(place, name)
+    if (!this.#kept!.hasItself(path)) this.#becomeImplied(place, name)
     return true
   }
 
@@ -284,6 +284,7 @@ export class InPlace implements ChangeSink {
     const place = this.#openDirectory(parent, name)
     try {
       this.#directories.describeImplied(place, this.#mtime, true)
+      this.#kept!.add(place.path)
     } finally {
       os.close(place.descriptor)
     }
@@ -291,7 +292,7 @@ export class InPlace implements ChangeSink {
 
   #adoptImplied(place: Place): void {
     this.#onImplied()
-    this.#kept?.addImplied(place.path)
+    this.#kept?.add(place.path)
     this.#directories.describeImplied(place, this.#mtime, this.#metadata.inherits)
   }
 }

@@ -8,16 +8,11 @@ import {PathTree} from './path-tree.ts'
 
 /** Paths are those after symlinks. Memory: about 150 bytes a name. */
 export class KeptPaths {
-  /** True where the layer has an entry for the path itself; a node without is only there for something below. */
+  /** True where the layer made or described the path itself; a node without is only there for something below. */
   readonly #paths = new PathTree<true>()
 
   add(path: ByteString): void {
     this.#paths.make(path).value = true
-  }
-
-  /** For a directory that the layer needs, but does not describe. */
-  addImplied(path: ByteString): void {
-    this.#paths.make(path)
   }
 
   /** The layer added the path or something below it. */
@@ -25,8 +20,8 @@ export class KeptPaths {
     return this.#paths.find(path) !== undefined
   }
 
-  /** The layer has an entry of its own for the path. */
-  hasEntry(path: ByteString): boolean {
+  /** The layer made or described the path itself, and not only something below. */
+  hasItself(path: ByteString): boolean {
     return this.#paths.find(path)?.value === true
   }
 }

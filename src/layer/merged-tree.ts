@@ -5,65 +5,81 @@
 import {ImgtoolError} from '../errors.ts'
 import {type ByteString, printable} from '../text.ts'
 import type {ChangeSink} from './change.ts'
+import {NameTree, none} from './name-tree.ts'
+import {Numbers} from './numbers.ts'
 import {joinPath, splitPath} from './path.ts'
 import type {Entry} from './tar/entry.ts'
+import type {Time} from './tar/number.ts'
 
-/** A name in the tree. */
+/** A file of the tree. */
 export interface TreeFile {
   /** The entry that made the file; several names of one file share it. Where it is in the tree its path does not say. */
   readonly entry: Entry
   /** Layer that made it, base first, from 0. */
   readonly layer: number
   /** Names that lead to the file. */
-  readonly links: {count: number}
-}
-
-interface Node {
-  file: TreeFile
-  /** Of a directory, by name. */
-  children: Map<ByteString, Node> | undefined
-  /** Last layer that added the name, and last one that added it or something below it. */
-  added: number
-  touched: number
-  readonly parent: Node | undefined
-  readonly name: ByteString
+  readonly links: number
 }
 
 /** As many as a kernel follows. @see path_resolution(7) */
 const maximumExpansions = 40
 
+/**
+ * A tree that grows by the changes of one layer after another.
+ *
+ * A file is known by its number: how many additions, over all layers, came before the one that made it. A directory that no
+ * entry describes has a negative one, see {@link numberOf}.
+ */
 export class MergedTree implements ChangeSink {
-  readonly #root: Node = {
-    file: {entry: impliedDirectory(undefined), layer: 0, links: {count: 1}},
-    children: new Map(),
-    added: -1,
-    touched: -1,
-    parent: undefined,
-    name: '',
-  }
-  readonly #onImplied: () => void
-  #layer = -1
+  readonly names = new NameTree()
+  readonly #keepsAll: boolean
+  /** By name: its file, the last layer that added or implied it, and the last one that added it or something below it. */
+  readonly #files = new Numbers()
+  readonly #added = new Numbers()
+  readonly #touched = new Numbers()
+  /** By file: how many names lead to it, and what is kept of it. */
+  readonly #links = new Numbers()
+  readonly #entries = new Map<number, Entry>()
+  /** By file at whose addition a directory was implied: its time. */
+  readonly #times = new Map<number, Time>()
+  /** By layer: its first file. */
+  readonly #layers: number[] = []
+  #mtime: Time = {seconds: 0, nanoseconds: 0}
 
-  /** @param onImplied is called for each directory that no entry describes, before it is made */
-  constructor(onImplied: () => void = () => {}) {
+  readonly #onImplied: () => void
+
+  /**
+   * @param onImplied is called for each directory that no entry describes, before it is made
+   * @param keep `all` keeps every entry; `directories` those of directories and symlinks, for some 60 bytes a name
+   */
+  constructor(onImplied: () => void = () => {}, keep: 'all' | 'directories' = 'all') {
     this.#onImplied = onImplied
+    this.#keepsAll = keep === 'all'
+    this.#adopt(impliedAt(-1))
   }
 
   /** Call before each layer, base first. */
   startLayer(): void {
-    this.#layer++
+    this.#layers.push(this.#links.length)
   }
 
   add(entry: Entry): void {
+    const file = this.#links.length
+    this.#mtime = entry.mtime
+    this.#links.push(0)
     if (entry.path === '') {
       if (entry.kind !== 'directory') throw new ImgtoolError('ENTRY_INVALID', `The root would become a ${entry.kind}`)
-      this.#root.file = {...this.#root.file, entry, layer: this.#layer}
+      this.#keep(file, entry)
+      this.#files.set(NameTree.root, file)
       return
     }
     const {directory, name} = splitPath(entry.path)
-    const parent = this.#enter(directory, entry)
+    const parent = this.#enter(directory)
     if (entry.kind === 'hardlink') this.#addLink(parent, name, entry)
-    else this.#put(parent, name, {entry, layer: this.#layer, links: {count: 1}})
+    else {
+      this.#keep(file, entry)
+      this.#put(parent, name, file)
+    }
   }
 
   data(): void {}
@@ -71,153 +87,236 @@ export class MergedTree implements ChangeSink {
   end(): void {}
 
   remove(path: ByteString): void {
-    const node = this.#find(path)
-    if (node !== undefined && node !== this.#root) this.#hide(node)
+    const name = this.#find(path)
+    if (name !== none && name !== NameTree.root) this.#hide(name)
   }
 
   opaque(path: ByteString): void {
-    const node = this.#findDirectory(path)
-    for (const child of [...(node?.children?.values() ?? [])]) this.#hide(child)
+    const directory = this.#walk(path, false)
+    if (directory !== none) for (const name of this.names.children(directory)) this.#hide(name)
   }
 
   discard(path: ByteString): void {
-    const node = this.#find(path)
-    if (node !== undefined) this.#delete(node)
+    const name = this.#find(path)
+    if (name !== none) this.#delete(name)
+  }
+
+  /** The number of a name's file; negative for a directory that no entry describes. */
+  fileOf(name: number): number {
+    return this.#files.get(name)
+  }
+
+  isDirectory(name: number): boolean {
+    return this.#isDirectory(this.#files.get(name))
+  }
+
+  /** What is kept of a file. */
+  entryOf(file: number): Entry | undefined {
+    return file < 0 ? impliedDirectory(this.#times.get(numberOf(file))) : this.#entries.get(file)
+  }
+
+  /** Names that lead to a file. */
+  linksOf(file: number): number {
+    return file < 0 ? 1 : this.#links.get(file)
   }
 
   /**
-   * Names below a path, sorted by bytes, each directory before what is in it.
+   * Names below a path, sorted by bytes, each directory before what is in it; only for a tree that keeps all entries.
    *
    * @param depth levels below the path; 0 is the path alone
    * @returns undefined when there is no such path; the path itself comes first
    */
   list(path: ByteString, depth: number): {path: ByteString; file: TreeFile}[] | undefined {
     const start = this.#find(path)
-    if (start === undefined) return undefined
+    if (start === none) return undefined
     const listed: {path: ByteString; file: TreeFile}[] = []
-    const left: {node: Node; path: ByteString; depth: number}[] = [{node: start, path: pathOf(start), depth}]
+    const left = [{name: start, path: this.names.path(start), depth}]
     for (let next = left.pop(); next !== undefined; next = left.pop()) {
-      listed.push({path: next.path, file: next.node.file})
-      if (next.depth === 0 || next.node.children === undefined) continue
-      const names = [...next.node.children.keys()].sort().reverse()
-      for (const name of names) {
-        const below = joinPath(next.path, name)
-        left.push({node: next.node.children.get(name)!, path: below, depth: next.depth - 1})
-      }
+      const file = this.#files.get(next.name)
+      listed.push({
+        path: next.path,
+        file: {entry: this.entryOf(file)!, layer: this.#layerOf(file), links: this.linksOf(file)},
+      })
+      if (next.depth === 0) continue
+      for (const {name, text} of this.sorted(next.name).reverse())
+        left.push({name, path: joinPath(next.path, text), depth: next.depth - 1})
     }
     return listed
   }
 
-  #put(parent: Node, name: ByteString, file: TreeFile): void {
-    const before = parent.children!.get(name)
-    const isDirectory = file.entry.kind === 'directory'
-    if (before?.children !== undefined && isDirectory) {
+  /** The names in a directory, sorted by bytes. */
+  sorted(directory: number): {readonly name: number; readonly text: ByteString}[] {
+    const names = this.names.children(directory).map((name) => ({name, text: this.names.text(name)}))
+    return names.sort((a, b) => (a.text < b.text ? -1 : 1))
+  }
+
+  #keep(file: number, entry: Entry): void {
+    if (!this.#keepsAll && entry.kind !== 'directory' && entry.kind !== 'symlink') return
+    // The place in the tree says the path; thousands of levels would each keep all that is above them.
+    this.#entries.set(file, {...entry, path: ''})
+  }
+
+  #put(parent: number, text: ByteString, file: number): void {
+    const before = this.names.find(parent, text)
+    if (before !== none && this.isDirectory(before) && this.#isDirectory(file)) {
       // A directory over a directory keeps its children, and they their parent.
-      before.file = file
-      before.added = this.#layer
+      this.#release(this.#files.get(before))
+      this.#setFile(before, file)
+      this.#added.set(before, this.#layer)
       this.#touch(before)
       return
     }
-    if (before !== undefined) this.#delete(before)
-    const children = isDirectory ? new Map<ByteString, Node>() : undefined
-    const node: Node = {file, children, added: this.#layer, touched: -1, parent, name}
-    parent.children!.set(name, node)
-    this.#touch(node)
+    if (before !== none) this.#delete(before)
+    this.#make(parent, text, file)
   }
 
-  #touch(node: Node): void {
-    for (let at: Node | undefined = node; at !== undefined && at.touched !== this.#layer; at = at.parent)
-      at.touched = this.#layer
+  #make(parent: number, text: ByteString, file: number): number {
+    const name = this.names.add(parent, text)
+    this.#adopt(file)
+    this.#touch(name)
+    return name
   }
 
-  #addLink(parent: Node, name: ByteString, entry: Entry): void {
-    const before = parent.children!.get(name)
-    if (before !== undefined) {
+  /** Describes the name that was just added. */
+  #adopt(file: number): void {
+    this.#files.push(file)
+    if (file >= 0) this.#links.set(file, this.#links.get(file) + 1)
+    this.#added.push(this.#layer)
+    this.#touched.push(-1)
+  }
+
+  #setFile(name: number, file: number): void {
+    this.#files.set(name, file)
+    if (file >= 0) this.#links.set(file, this.#links.get(file) + 1)
+  }
+
+  #release(file: number): void {
+    if (file < 0) return
+    const links = this.#links.get(file) - 1
+    this.#links.set(file, links)
+    if (links === 0) this.#entries.delete(file)
+  }
+
+  #touch(name: number): void {
+    for (let at = name; at !== none && this.#touched.get(at) !== this.#layer; at = this.names.parent(at))
+      this.#touched.set(at, this.#layer)
+  }
+
+  #addLink(parent: number, text: ByteString, entry: Entry): void {
+    const before = this.names.find(parent, text)
+    if (before !== none) {
       if (this.#findTarget(entry) === before) throw linkError(entry)
       // What stood in the way may have been a directory with the target in it.
       this.#delete(before)
     }
-    const {file} = this.#findTarget(entry)
-    file.links.count++
-    this.#put(parent, name, file)
+    this.#put(parent, text, this.#files.get(this.#findTarget(entry)))
   }
 
-  #findTarget(entry: Entry): Node {
+  #findTarget(entry: Entry): number {
     const {directory, name} = splitPath(entry.link)
-    const target = this.#findDirectory(directory)?.children?.get(name)
-    if (target === undefined || target.children !== undefined) throw linkError(entry)
+    const parent = this.#walk(directory, false)
+    const target = parent === none ? none : this.names.find(parent, name)
+    if (target === none || this.isDirectory(target)) throw linkError(entry)
     return target
   }
 
   /** Removes a name of the lower layers, and leaves what this layer put there. */
-  #hide(node: Node): void {
-    const left = [node]
+  #hide(name: number): void {
+    const left = [name]
     for (let next = left.pop(); next !== undefined; next = left.pop()) {
-      if (next.touched !== this.#layer) this.#delete(next)
-      else if (next.children !== undefined) {
-        left.push(...next.children.values())
-        if (next.added !== this.#layer)
-          next.file = {...next.file, entry: impliedDirectory(next.file.entry), layer: this.#layer}
+      if (this.#touched.get(next) !== this.#layer) this.#delete(next)
+      else if (this.isDirectory(next)) {
+        left.push(...this.names.children(next))
+        if (this.#added.get(next) === this.#layer) continue
+        this.#release(this.#files.get(next))
+        this.#setFile(next, this.#imply())
+        this.#added.set(next, this.#layer)
       }
     }
   }
 
-  #delete(node: Node): void {
-    node.parent?.children?.delete(node.name)
-    const left = [node]
-    for (let next = left.pop(); next !== undefined; next = left.pop()) {
-      next.file.links.count--
-      if (next.children !== undefined) left.push(...next.children.values())
-    }
+  #delete(name: number): void {
+    this.names.remove(name, (removed) => this.#release(this.#files.get(removed)))
   }
 
   /** The directory at a path, with symlinks led inside the root; missing ones are made. */
-  #enter(path: ByteString, entry: Entry): Node {
-    const node = this.#walk(path, entry)
-    if (node?.children !== undefined) return node
+  #enter(path: ByteString): number {
+    const directory = this.#walk(path, true)
+    if (directory !== none) return directory
     throw new ImgtoolError('ENTRY_INVALID', `"${printable(path)}" goes through something that is no directory`)
   }
 
-  #findDirectory(path: ByteString): Node | undefined {
-    return this.#walk(path, undefined)
-  }
-
-  #find(path: ByteString): Node | undefined {
-    if (path === '') return this.#root
+  #find(path: ByteString): number {
+    if (path === '') return NameTree.root
     const {directory, name} = splitPath(path)
-    return this.#findDirectory(directory)?.children?.get(name)
+    const parent = this.#walk(directory, false)
+    return parent === none ? none : this.names.find(parent, name)
   }
 
-  #walk(path: ByteString, implying: Entry | undefined): Node | undefined {
+  #walk(path: ByteString, implying: boolean): number {
     const ahead = path === '' ? [] : path.split('/').reverse()
-    let node = this.#root
+    let directory: number = NameTree.root
     let expansions = 0
     for (let part = ahead.pop(); part !== undefined; part = ahead.pop()) {
       if (part === '' || part === '.') continue
-      const next = part === '..' ? (node.parent ?? this.#root) : this.#step(node, part, implying)
-      if (next?.file.entry.kind === 'symlink') {
+      const next = this.#step(directory, part, implying)
+      if (next === none) return none
+      const link = this.#linkOf(next)
+      if (link !== undefined) {
         if (++expansions > maximumExpansions) throw tooManyLinks(path)
-        if (next.file.entry.link.startsWith('/')) node = this.#root
-        ahead.push(...next.file.entry.link.split('/').reverse())
-      } else if (next?.children === undefined) return undefined
-      else node = next
+        if (link.startsWith('/')) directory = NameTree.root
+        ahead.push(...link.split('/').reverse())
+      } else if (!this.isDirectory(next)) return none
+      else directory = next
     }
-    return node
+    return directory
   }
 
-  #step(node: Node, name: ByteString, implying: Entry | undefined): Node | undefined {
-    return node.children?.get(name) ?? (implying === undefined ? undefined : this.#imply(node, name, implying))
+  #step(directory: number, text: ByteString, implying: boolean): number {
+    if (text === '..') return directory === NameTree.root ? directory : this.names.parent(directory)
+    const name = this.names.find(directory, text)
+    return name === none && implying ? this.#make(directory, text, this.#imply()) : name
   }
 
-  #imply(parent: Node, name: ByteString, entry: Entry): Node | undefined {
-    if (parent.children === undefined) return undefined
+  /** The file of a directory that is only needed by what is below it: with the time of the entry at work. */
+  #imply(): number {
     this.#onImplied()
-    const file = {entry: impliedDirectory(entry), layer: this.#layer, links: {count: 1}}
-    const node: Node = {file, children: new Map(), added: -1, touched: -1, parent, name}
-    parent.children.set(name, node)
-    this.#touch(node)
-    return node
+    const cause = this.#links.length - 1
+    this.#times.set(cause, this.#mtime)
+    return impliedAt(cause)
   }
+
+  #isDirectory(file: number): boolean {
+    return file < 0 || this.#entries.get(file)?.kind === 'directory'
+  }
+
+  #linkOf(name: number): ByteString | undefined {
+    const file = this.#files.get(name)
+    const entry = file < 0 ? undefined : this.#entries.get(file)
+    return entry?.kind === 'symlink' ? entry.link : undefined
+  }
+
+  get #layer(): number {
+    return this.#layers.length - 1
+  }
+
+  #layerOf(file: number): number {
+    const number = numberOf(file)
+    return Math.max(
+      0,
+      this.#layers.findLastIndex((first) => first <= number),
+    )
+  }
+}
+
+/** The number of the addition that made a file, or made it necessary; -1 for the root that nobody describes. */
+export function numberOf(file: number): number {
+  return file < 0 ? impliedAt(file) : file
+}
+
+/** The file of a directory that an addition implied: a number that no other file has. The function is its own inverse. */
+function impliedAt(cause: number): number {
+  return -2 - cause
 }
 
 function linkError(entry: Entry): ImgtoolError {
@@ -229,26 +328,11 @@ function tooManyLinks(path: ByteString): ImgtoolError {
   return new ImgtoolError('LINK_INVALID', `"${printable(path)}" leads through too many symlinks`)
 }
 
-function pathOf(node: Node): ByteString {
-  const names: ByteString[] = []
-  for (let at: Node | undefined = node; at !== undefined && at.name !== ''; at = at.parent) names.push(at.name)
-  return names.reverse().join('/')
-}
+const epoch: Time = {seconds: 0, nanoseconds: 0}
+const noXattrs: ReadonlyMap<ByteString, ByteString> = new Map()
 
-/** A directory that no layer describes; its time is that of what it was needed for. */
-function impliedDirectory(cause: Entry | undefined): Entry {
-  return {
-    // Its place in the tree says it; thousands of levels would each keep all that is above them.
-    path: '',
-    kind: 'directory',
-    mode: 0o755,
-    uid: 0,
-    gid: 0,
-    mtime: cause?.mtime ?? {seconds: 0, nanoseconds: 0},
-    size: 0,
-    link: '',
-    deviceMajor: 0,
-    deviceMinor: 0,
-    xattrs: new Map(),
-  }
+/** A directory that no layer describes. */
+function impliedDirectory(mtime: Time = epoch): Entry {
+  const zero = {uid: 0, gid: 0, size: 0, deviceMajor: 0, deviceMinor: 0}
+  return {path: '', kind: 'directory', mode: 0o755, mtime, link: '', xattrs: noXattrs, ...zero}
 }

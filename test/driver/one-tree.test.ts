@@ -123,7 +123,7 @@ function applyLayers(
 function describeMerged(tree: MergedTree): Tree {
   return tree.list('', Number.POSITIVE_INFINITY)!.map(({path: at, file: {entry, links}}) => {
     const {kind, mode, size, link, mtime} = entry
-    return describePath(at, {kind, mode, size, link, mtime: mtime.seconds, links: links.count})
+    return describePath(at, {kind, mode, size, link, mtime: mtime.seconds, links: links})
   })
 }
 
@@ -153,8 +153,8 @@ function describePath(at: string, {kind, mode, size, link, mtime, links}: Facts)
   if (kind === 'symlink') shown.push(`-> ${link}`)
   if (kind === 'file') shown.push(`${size} bytes`)
   if (kind !== 'directory') shown.push(`${links} links`)
-  // A directory that no entry describes, which none of ours gives this mode, may have any time.
-  if (kind !== 'directory' || mode !== 0o755) shown.push(`from ${mtime}`)
+  // A root that no entry describes, which none of ours gives this mode, may have any time.
+  if (at !== '' || mode !== 0o755) shown.push(`from ${mtime}`)
   return shown.join(' ')
 }
 

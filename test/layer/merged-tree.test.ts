@@ -27,7 +27,7 @@ function show(tree: MergedTree, path = '', depth = Number.POSITIVE_INFINITY): st
     .filter((one) => one.path !== '')
     .map(({path: at, file: {entry, layer, links}}) => {
       const suffix = entry.kind === 'directory' ? '/' : entry.kind === 'symlink' ? ` -> ${entry.link}` : ''
-      return `${at}${suffix} @${layer}${links.count === 1 ? '' : ` x${links.count}`}`
+      return `${at}${suffix} @${layer}${links === 1 ? '' : ` x${links}`}`
     })
 }
 

@@ -10,6 +10,7 @@ import {blockSize} from './header.ts'
 import type {Time} from './number.ts'
 import type {EntrySink} from './parser.ts'
 import type {PaxRecord} from './pax.ts'
+import type {SparsePiece} from './sparse.ts'
 
 const types: Readonly<Record<EntryKind, string>> = {
   file: '0',
@@ -38,9 +39,10 @@ export const endOfTar = Buffer.alloc(2 * blockSize)
 /** Takes entries and gives the bytes of a tar; {@link endOfTar} is left to the caller. */
 export class TarWriter implements EntrySink {
   readonly #write: (bytes: Buffer) => void
-  #entry: Entry | undefined
-  #isSparse = false
-  /** End of what is written of the content, in the file; and of what is written in the tar. */
+  #size = 0
+  /** Runs of the file that the tar has, those before the position left out. */
+  #left: SparsePiece[] = []
+  /** End of what is done of the content, in the file and in the tar. */
   #position = 0
   #stored = 0
 
@@ -50,34 +52,40 @@ export class TarWriter implements EntrySink {
   }
 
   entry(entry: Entry): void {
-    this.#entry = entry
-    this.#isSparse = isSparse(entry)
+    const stored = storedPieces(entry)
+    this.#size = contentSize(entry)
+    this.#left = stored === undefined ? [{offset: 0, length: this.#size}] : [...stored]
     this.#position = 0
     this.#stored = 0
     this.#write(encodeEntry(entry))
   }
 
   data(chunk: Buffer, position: number): void {
-    if (!this.#isSparse) this.#fill(position)
+    this.#fill(position)
     this.#put(chunk)
-    this.#position = position + chunk.length
   }
 
   end(): void {
-    const {kind, size} = this.#entry!
-    if (kind === 'file' && !this.#isSparse) this.#fill(size)
+    this.#fill(this.#size)
     this.#write(zeros.subarray(0, paddingOf(this.#stored)))
   }
 
-  /** Writes the hole before a position. */
+  /** Writes as much of the hole before a position as the tar has. */
   #fill(position: number): void {
-    for (let left = position - this.#position; left > 0; left -= zeros.length) {
-      this.#put(zeros.subarray(0, Math.min(left, zeros.length)))
+    while (this.#position < position) {
+      const [piece] = this.#left
+      if (piece === undefined || piece.offset >= position) this.#position = position
+      else if (piece.offset + piece.length <= this.#position) this.#left.shift()
+      else {
+        this.#position = Math.max(this.#position, piece.offset)
+        const length = Math.min(position, piece.offset + piece.length) - this.#position
+        this.#put(zeros.subarray(0, length))
+      }
     }
-    this.#position = Math.max(position, this.#position)
   }
 
   #put(bytes: Buffer): void {
+    this.#position += bytes.length
     this.#stored += bytes.length
     this.#write(bytes)
   }
@@ -89,8 +97,9 @@ const zeros = Buffer.alloc(64 * 1024)
 export function encodeEntry(entry: Entry): Buffer {
   const name = nameOf(entry)
   const fields = splitName(name)
-  const map = isSparse(entry) ? encodeMap(entry) : undefined
-  const size = map === undefined ? contentSize(entry) : map.length + sumOf(entry)
+  const pieces = storedPieces(entry)
+  const map = pieces === undefined ? undefined : encodeMap(pieces, entry.size)
+  const size = map === undefined ? contentSize(entry) : map.length + sumOf(pieces)
   const records = recordsOf(entry, size)
   if (map !== undefined) records.push(...sparseRecords(entry))
   else if (fields === undefined) records.unshift(['path', name])
@@ -145,11 +154,24 @@ function formatTime({seconds, nanoseconds}: Time): string {
   return `${isNegative ? '-' : ''}${whole}.${fraction.replace(/0+$/, '')}`
 }
 
-function isSparse(entry: Entry): boolean {
-  return entry.pieces !== undefined && entry.size - sumOf(entry) >= sparseFrom
+/**
+ * Where a sparse file's stored bytes belong; undefined for a file that is written whole. All pieces lie on blocks, because
+ * GNU tar takes each from a new block, whatever it needs of the last.
+ */
+function storedPieces({kind, size, pieces}: Entry): readonly SparsePiece[] | undefined {
+  if (kind !== 'file' || pieces === undefined || size - sumOf(pieces) < sparseFrom) return undefined
+  const stored: {offset: number; length: number}[] = []
+  for (const {offset, length} of pieces) {
+    const start = offset - (offset % blockSize)
+    const end = Math.min(size, offset + length + paddingOf(offset + length))
+    const last = stored.at(-1)
+    if (last !== undefined && start <= last.offset + last.length) last.length = end - last.offset
+    else stored.push({offset: start, length: end - start})
+  }
+  return stored
 }
 
-function sumOf({pieces = []}: Entry): number {
+function sumOf(pieces: readonly SparsePiece[] = []): number {
   return pieces.reduce((sum, {length}) => sum + length, 0)
 }
 
@@ -159,7 +181,7 @@ function sumOf({pieces = []}: Entry): number {
  *
  * @see GNU tar manual, "PAX Format, Version 1.0"
  */
-function encodeMap({size, pieces = []}: Entry): Buffer {
+function encodeMap(pieces: readonly SparsePiece[], size: number): Buffer {
   const last = pieces.at(-1)
   const endsInHole = last === undefined || last.offset + last.length < size
   const all = endsInHole ? [...pieces, {offset: size, length: 0}] : pieces

@@ -1,5 +1,5 @@
 import {execFileSync} from 'node:child_process'
-import {lstatSync, writeFileSync} from 'node:fs'
+import {lstatSync, readFileSync, writeFileSync} from 'node:fs'
 import {dirname, join} from 'node:path'
 import test, {type ExecutionContext} from 'ava'
 import fc from 'fast-check'
@@ -129,8 +129,11 @@ test('a file with large holes keeps them', (t) => {
       const bytes = write([large])
       t.true(bytes.length < 100_000)
       const [read] = readEntries(bytes)
-      t.deepEqual(read!.entry, large.entry)
+      const {pieces = [], ...facts} = read!.entry
+      t.deepEqual({...facts, pieces: large.entry.pieces}, large.entry)
       t.is(read!.content, large.content.slice(0, 1 << 20))
+      // Whatever readers think of blocks.
+      for (const {offset, length} of pieces.slice(0, -1)) t.deepEqual([offset % 512, length % 512], [0, 0])
     }),
     {numRuns: 20},
   )
@@ -199,24 +202,27 @@ const lines = (program: string, ...words: string[]) =>
     .split('\n')
     .slice(0, -1)
 
-const contentOf = (program: string, archive: string) =>
-  execFileSync(program, ['-xOf', archive, 'd/sparse'], {encoding: 'latin1', maxBuffer: 1 << 26})
+/** Into a file: to standard output GNU tar writes no hole. */
+function extractSparse(program: string, archive: string): string {
+  execFileSync(program, ['-xf', archive, '-C', dirname(archive), 'd/sparse'], {stdio: 'ignore'})
+  return readFileSync(join(dirname(archive), 'd/sparse'), 'latin1')
+}
 
 withProgram('tar')('GNU tar reads it', (t) => {
   const archive = writeSample(t)
   t.deepEqual(lines('tar', '-tf', archive, '--quoting-style=literal'), names)
   const listed = lines('tar', '-tvf', archive, '--full-time', '--numeric-owner')
   // It shows times before 1970 a second late, and sets them right.
-  execFileSync('tar', ['-xf', archive, '-C', dirname(archive), 'd/old'])
+  execFileSync('tar', ['-xf', archive, '-C', dirname(archive), 'd/old'], {stdio: 'ignore'})
   t.is(lstatSync(join(dirname(archive), 'd/old')).mtimeMs, -1500)
   t.regex(listed[7]!, /3000000\/4294967294/)
-  t.is(contentOf('tar', archive), sample.at(-1)!.content)
+  t.is(extractSparse('tar', archive), sample.at(-1)!.content)
 })
 
 withProgram('bsdtar')('bsdtar reads it', (t) => {
   const archive = writeSample(t)
   t.deepEqual(lines('bsdtar', '-tf', archive), names)
-  t.is(contentOf('bsdtar', archive), sample.at(-1)!.content)
+  t.is(extractSparse('bsdtar', archive), sample.at(-1)!.content)
 })
 
 withProgram('python3')('Python reads it', (t) => {
