@@ -110,6 +110,17 @@ export function whiteoutKind(path: ByteString): 'remove' | 'opaque' | undefined 
   return name.startsWith(prefix) && !name.startsWith(metaPrefix) ? 'remove' : undefined
 }
 
+/** The path whose presence in a layer deletes what lower layers have under a path. */
+export function removalOf(path: ByteString): ByteString {
+  const {directory, name} = splitPath(path)
+  return joinPath(directory, prefix + name)
+}
+
+/** The path whose presence in a layer deletes what lower layers have in a directory. */
+export function opaqueMarkOf(directory: ByteString): ByteString {
+  return joinPath(directory, opaqueMark)
+}
+
 /** What a whiteout deletes. Names that mean a directory itself or its parent must not reach any system call. */
 function targetOf(path: ByteString, name: ByteString): ByteString {
   const target = name.slice(prefix.length)

@@ -3,6 +3,7 @@ import type {Blob} from '../archive/archive.ts'
 import {decompress} from '../compression/decompress.ts'
 import {detectCompression} from '../compression/detect.ts'
 import {checkLimit, type Limits} from '../limits.ts'
+import {skim} from './skim.ts'
 import type {Entry} from './tar/entry.ts'
 import {type EntrySink, TarParser} from './tar/parser.ts'
 
@@ -11,9 +12,8 @@ export interface ReadingBudget {
   left: number
 }
 
-/** Bytes read at a time: a small budget is spent on headers, a large one saves system calls. */
+/** Bytes read at a time: a small budget is spent on headers. */
 const smallWindow = 4096
-const largeWindow = 256 * 1024
 /** Decompressed bytes that cost a budget as much as one that is read, so that a bomb uses it up, too. */
 const decompressedForOne = 64
 
@@ -45,19 +45,10 @@ export async function measureLayer(blob: Blob, limits: Limits, budget?: ReadingB
   return counter.size
 }
 
-/** Reads headers and seeks over contents. @returns false when the budget did not suffice */
+/** @returns false when the budget did not suffice */
 async function walk(blob: Blob, parser: TarParser, budget: ReadingBudget | undefined): Promise<boolean> {
-  const window = budget === undefined ? largeWindow : smallWindow
-  for (let position = 0; position < blob.size && !parser.hasEnded; ) {
-    const chunk = await blob.read(position, window)
-    if (budget !== undefined && !spend(budget, chunk.length)) return false
-    parser.write(chunk)
-    position += chunk.length + parser.skippable
-    // Whether the tar may end within what would be passed over, the parser knows.
-    if (position <= blob.size) parser.skip()
-  }
-  parser.finish()
-  return true
+  if (budget === undefined) return skim(blob, parser)
+  return skim(blob, parser, {window: smallWindow, onRead: (bytes) => spend(budget, bytes)})
 }
 
 function spend(budget: ReadingBudget, bytes: number): boolean {

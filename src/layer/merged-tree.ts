@@ -101,6 +101,11 @@ export class MergedTree implements ChangeSink {
     if (name !== none) this.#delete(name)
   }
 
+  /** Additions up to now: the number of the next file. */
+  get count(): number {
+    return this.#links.length
+  }
+
   /** The number of a name's file; negative for a directory that no entry describes. */
   fileOf(name: number): number {
     return this.#files.get(name)

@@ -42,6 +42,11 @@ export class NameTree {
     this.#append(none, '')
   }
 
+  /** How many numbers were given. */
+  get count(): number {
+    return this.#parents.length
+  }
+
   /** @returns the number of a name, or {@link none} */
   find(directory: number, name: ByteString): number {
     for (let slot = this.#slotOf(directory, name); ; slot = (slot + 1) % this.#table.length) {

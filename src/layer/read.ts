@@ -8,6 +8,7 @@ import {ImgtoolError} from '../errors.ts'
 import {checkLimit, type Limits} from '../limits.ts'
 import type {Chunks} from '../thread/chunks.ts'
 import {type Hasher, inlineHasher} from './hasher.ts'
+import {skim} from './skim.ts'
 import {type EntrySink, TarParser} from './tar/parser.ts'
 
 /** What is known of a layer before it is read. */
@@ -88,29 +89,68 @@ export async function readLayer(
   budget: Budget,
   options: ReadOptions = {},
 ): Promise<LayerFacts> {
-  try {
-    return await readVerified(layer, sink, budget, options)
-  } catch (error) {
-    throw error instanceof ImgtoolError ? error.within({layer: layer.index}) : error
+  const reading = rewriteLayer(layer, sink, budget, () => [], options)
+  for (let step = await reading.next(); ; step = await reading.next()) {
+    if (step.done) return step.value
   }
 }
 
-async function readVerified(
+/**
+ * Reads a layer into a sink that makes bytes of it.
+ *
+ * @param drain takes what the sink has made, all of it used before the next of the layer is read
+ * @throws {ImgtoolError} as {@link readLayer}
+ */
+export async function* rewriteLayer(
   layer: LayerSource,
   sink: EntrySink,
   budget: Budget,
-  options: ReadOptions,
-): Promise<LayerFacts> {
-  let entries = 0
-  const parser = new TarParser(sink, budget.limits, () => {
-    entries++
+  drain: () => Iterable<Buffer>,
+  options: ReadOptions = {},
+): AsyncGenerator<Buffer, LayerFacts> {
+  try {
+    let entries = 0
+    const parser = startParser(sink, budget, () => entries++)
+    const parse = parsing(options.onDamage)
+    const reading = new TarReading(layer, budget, options)
+    for await (const chunk of reading.tar()) {
+      parse(() => parser.write(chunk))
+      yield* drain()
+    }
+    parse(() => parser.finish())
+    yield* drain()
+    return {...reading.finish(), entries}
+  } catch (error) {
+    throw locate(error, layer)
+  }
+}
+
+/**
+ * Reads what a layer has before its contents. An uncompressed layer costs its headers; a compressed one is read whole, and
+ * verified.
+ *
+ * @param sink gets contents in part or not at all
+ * @throws {ImgtoolError} as {@link readLayer}
+ */
+export async function readHeaders(
+  layer: LayerSource,
+  sink: EntrySink,
+  budget: Budget,
+  options: ReadOptions = {},
+): Promise<void> {
+  try {
+    if ((await compressionOf(layer.blob)) !== 'none') await readLayer(layer, sink, budget, options)
+    else await skim(layer.blob, startParser(sink, budget), {onRead: () => !options.signal?.throwIfAborted()})
+  } catch (error) {
+    throw locate(error, layer)
+  }
+}
+
+function startParser(sink: EntrySink, budget: Budget, onEntry: () => void = () => {}): TarParser {
+  return new TarParser(sink, budget.limits, () => {
+    onEntry()
     countEntry(budget)
   })
-  const parse = parsing(options.onDamage)
-  const reading = new TarReading(layer, budget, options)
-  for await (const chunk of reading.tar()) parse(() => parser.write(chunk))
-  parse(() => parser.finish())
-  return {...reading.finish(), entries}
 }
 
 /** Runs the steps of a parser; where damage is taken, only until one of them is refused. */
@@ -127,6 +167,10 @@ function parsing(onDamage: ReadOptions['onDamage']): (step: () => void) => void 
       onDamage(error)
     }
   }
+}
+
+function locate(error: unknown, layer: LayerSource): unknown {
+  return error instanceof ImgtoolError ? error.within({layer: layer.index}) : error
 }
 
 /** A layer on its way: its tar piece by piece, and in the end whether it was what it was said to be. */

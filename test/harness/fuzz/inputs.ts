@@ -2,8 +2,8 @@
 import {readdirSync, readFileSync} from 'node:fs'
 import {join, resolve} from 'node:path'
 import fc from 'fast-check'
-import {layers as arbitraryLayers} from '../../helpers/arbitrary-layers.ts'
 import {dockerMembers, hybridMembers, type Member, ociMembers, tarOf, v1Members} from '../../helpers/image.ts'
+import {layers as arbitraryLayers} from '../../helpers/random-layers.ts'
 import {endOfTar} from '../../helpers/tar.ts'
 import {Dice} from '../random.ts'
 import {

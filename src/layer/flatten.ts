@@ -1,0 +1,202 @@
+/**
+ * Makes one layer of several, without a file system and without contents in memory: the headers of all layers tell what comes
+ * to be, then the layers are read once more, and what is left of each is written.
+ */
+import type {ByteString} from '../text.ts'
+import {ChangeDecoder, type ChangeSink, type OnWarning} from './change.ts'
+import {FlatPlan} from './flat-plan.ts'
+import {MergedTree} from './merged-tree.ts'
+import {type Budget, countEntry, type LayerSource, type ReadOptions, readHeaders, rewriteLayer} from './read.ts'
+import type {Entry} from './tar/entry.ts'
+import {encodeEntry, endOfTar, TarWriter} from './tar/writer.ts'
+
+export interface FlattenOptions extends Pick<ReadOptions, 'signal'> {
+  /** Layers that stay as they are, and that the new one lies upon. @default 0 */
+  readonly from?: number
+  readonly onWarning?: OnWarning
+  /** What layers are read with. */
+  readonly tools?: ReadOptions['tools']
+}
+
+/** What a flattened layer holds. */
+export interface FlatFacts {
+  readonly entries: number
+  readonly whiteouts: number
+  /** Sum of the sizes of its files. */
+  readonly bytes: number
+}
+
+/**
+ * The tar of one layer that does what the layers from one on do. The same layers give the same bytes.
+ *
+ * Directories come first, with the whiteouts that still hide something; then the files in the order of their layers, each
+ * followed by its hard links. A name of a lower file that is new, a hard link, comes with a copy of the file.
+ *
+ * Memory: about 100 bytes an entry. Every layer is read twice, where it is not compressed its headers only the first time.
+ *
+ * @param layers base first
+ * @param budgets one for each reading
+ * @returns pieces, each valid until the next one is asked for. Layers are verified when they were read, so that only the end
+ *   tells whether what came before is right
+ * @throws {ImgtoolError} whatever reading layers throws
+ */
+export async function* flatten(
+  layers: readonly LayerSource[],
+  budgets: readonly [Budget, Budget],
+  options: FlattenOptions = {},
+): AsyncGenerator<Buffer, FlatFacts> {
+  const {plan, starts} = await planLayers(layers, budgets[0], options)
+  const facts = {entries: 0, whiteouts: 0, bytes: 0}
+  const batch = new Batch()
+  for (const entry of plan.entries()) {
+    if (entry.kind === 'directory') facts.entries++
+    else facts.whiteouts++
+    yield* batch.add(encodeEntry(entry))
+  }
+  for (const [at, layer] of layers.entries()) {
+    // What is left out here is verified by whoever copies it.
+    if (at < (options.from ?? 0) && !plan.needs(starts[at]!, starts[at + 1]!)) continue
+    const emitter = new Emitter(plan, starts[at]!, facts)
+    const decoder = new ChangeDecoder(emitter, () => {})
+    yield* rewriteLayer(layer, decoder, budgets[1], () => batch.addAll(emitter.drain()), {
+      signal: options.signal,
+      tools: options.tools,
+    })
+  }
+  yield* batch.add(endOfTar)
+  yield* batch.flush()
+  return facts
+}
+
+/** Bytes that are handed on at a time. */
+const batchSize = 256 * 1024
+/** Bytes from where on a piece is handed on as it is. */
+const largePiece = 32 * 1024
+
+/** Gathers small pieces, so that they cost one system call together. */
+class Batch {
+  readonly #buffer = Buffer.allocUnsafeSlow(batchSize)
+  #length = 0;
+
+  *addAll(pieces: Iterable<Buffer>): Generator<Buffer> {
+    for (const piece of pieces) yield* this.add(piece)
+  }
+
+  *add(piece: Buffer): Generator<Buffer> {
+    if (piece.length > batchSize - this.#length || piece.length >= largePiece) yield* this.flush()
+    if (piece.length >= largePiece) yield piece
+    else this.#length += piece.copy(this.#buffer, this.#length)
+  }
+
+  *flush(): Generator<Buffer> {
+    if (this.#length > 0) yield this.#buffer.subarray(0, this.#length)
+    this.#length = 0
+  }
+}
+
+/** @returns starts by layer: the number of its first file, and behind the last the number of all */
+async function planLayers(
+  layers: readonly LayerSource[],
+  budget: Budget,
+  {from = 0, onWarning, signal, tools}: FlattenOptions,
+): Promise<{plan: FlatPlan; starts: readonly number[]}> {
+  const tree = new MergedTree(() => countEntry(budget), 'directories')
+  const lower = new MergedTree(() => {}, 'directories')
+  const starts = [0]
+  for (const [at, layer] of layers.entries()) {
+    const trees = at < from ? [tree, lower] : [tree]
+    for (const each of trees) each.startLayer()
+    const decoder = new ChangeDecoder(new Fork(trees), (warning) => onWarning?.({layer: layer.index, ...warning}))
+    await readHeaders(layer, decoder, budget, {signal, tools})
+    decoder.finish()
+    starts.push(tree.count)
+  }
+  return {plan: new FlatPlan(tree, lower), starts}
+}
+
+/** Hands changes to several trees. */
+class Fork implements ChangeSink {
+  readonly #trees: readonly MergedTree[]
+
+  constructor(trees: readonly MergedTree[]) {
+    this.#trees = trees
+  }
+
+  add(entry: Entry): void {
+    for (const tree of this.#trees) tree.add(entry)
+  }
+
+  data(): void {}
+
+  end(): void {}
+
+  remove(path: ByteString): void {
+    for (const tree of this.#trees) tree.remove(path)
+  }
+
+  opaque(path: ByteString): void {
+    for (const tree of this.#trees) tree.opaque(path)
+  }
+
+  discard(path: ByteString): void {
+    for (const tree of this.#trees) tree.discard(path)
+  }
+}
+
+/** Writes the files of one layer that are left in the end. */
+class Emitter implements ChangeSink {
+  readonly #plan: FlatPlan
+  readonly #facts: {entries: number; bytes: number}
+  readonly #writer = new TarWriter((bytes) => this.#made.push([bytes]))
+  #file: number
+  #made: Iterable<Buffer>[] = []
+  #entry: Entry | undefined
+  #links: readonly ByteString[] = []
+
+  /** @param file number of the layer's first one */
+  constructor(plan: FlatPlan, file: number, facts: {entries: number; bytes: number}) {
+    this.#plan = plan
+    this.#file = file
+    this.#facts = facts
+  }
+
+  add(entry: Entry): void {
+    const [path, ...links] = this.#plan.namesOf(this.#file++)
+    this.#links = links
+    this.#entry = path === undefined ? undefined : {...entry, path}
+    if (this.#entry === undefined) return
+    this.#facts.entries += 1 + links.length
+    this.#facts.bytes += entry.size
+    this.#writer.entry(this.#entry)
+  }
+
+  data(chunk: Buffer, position: number): void {
+    if (this.#entry !== undefined) this.#writer.data(chunk, position)
+  }
+
+  end(): void {
+    if (this.#entry === undefined) return
+    this.#writer.end()
+    // A file may have as many names as there are entries: each is written when it is wanted.
+    if (this.#links.length > 0) this.#made.push(linksTo(this.#entry, this.#links))
+  }
+
+  remove(): void {}
+
+  opaque(): void {}
+
+  discard(): void {}
+
+  /** What was made since, in order. */
+  *drain(): Generator<Buffer> {
+    const made = this.#made
+    this.#made = []
+    for (const bytes of made) yield* bytes
+  }
+}
+
+function* linksTo(entry: Entry, paths: readonly ByteString[]): Generator<Buffer> {
+  const {pieces: _, ...facts} = entry
+  for (const path of paths)
+    yield encodeEntry({...facts, path, kind: 'hardlink', link: entry.path, size: 0, xattrs: new Map()})
+}
