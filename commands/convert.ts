@@ -2,6 +2,7 @@ import process from 'node:process'
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../src/cli/base-command.ts'
 import {startProgress} from '../src/cli/progress.ts'
+import {forceFlag, progressFlag, tagFlag} from '../src/cli/shared-options.ts'
 import {parseSourceDateEpoch} from '../src/cli/source-date-epoch.ts'
 import {type ConvertResult, convertImages} from '../src/convert.ts'
 import {formats, parseDestination, standardOutput} from '../src/destination.ts'
@@ -40,26 +41,15 @@ All images of the source are written, with their names and platforms, layers onc
     'drop-empty-layers': Flags.boolean({
       description: 'leave out layers with nothing in them, as docker has done since 1.10; changes image IDs',
     }),
-    force: Flags.boolean({char: 'f', description: 'replace a file that exists'}),
+    force: forceFlag,
     level: Flags.integer({description: 'how well to compress, as the compressor counts', helpValue: 'N'}),
-    progress: Flags.boolean({
-      allowNo: true,
-      default: true,
-      description: 'show progress on a terminal',
-      env: 'IMGTOOL_PROGRESS',
-    }),
+    progress: progressFlag,
     threads: Flags.integer({
       description: 'threads to compress with, which the result does not depend on  [default: one a core]',
       helpValue: 'N',
       min: 1,
     }),
-    tag: Flags.string({
-      char: 't',
-      description: 'name of the image instead of those it has; repeatable',
-      helpValue: 'NAME',
-      multiple: true,
-      multipleNonGreedy: true,
-    }),
+    tag: tagFlag,
   }
   static override readonly examples = [
     '<%= config.bin %> <%= command.id %> old.tar oci-archive:new.tar',
@@ -101,20 +91,6 @@ All images of the source are written, with their names and platforms, layers onc
       return {destination: this.args.destination, ...result}
     } finally {
       progress.stop()
-    }
-  }
-
-  /** Nothing but the archive may go to standard output, and nobody wants it on a terminal. */
-  private requirePipe(): void {
-    if (this.jsonEnabled()) {
-      throw new ImgtoolError('REFERENCE_INVALID', 'Cannot print JSON where the archive goes', {
-        hint: 'Leave --json out, or write to a file',
-      })
-    }
-    if (process.stdout.isTTY) {
-      throw new ImgtoolError('REFERENCE_INVALID', 'Cannot write an archive to a terminal', {
-        hint: 'Pipe it, or give a file instead of -',
-      })
     }
   }
 

@@ -5,6 +5,7 @@ import {basename, dirname, join, resolve} from 'node:path'
 import process from 'node:process'
 import {setTimeout as sleep} from 'node:timers/promises'
 import {DirectoryWriter} from './archive/directory-writer.ts'
+import {writeAt} from './archive/spool.ts'
 import {TarStreamWriter} from './archive/tar-stream-writer.ts'
 import {TarFileWriter} from './archive/tar-writer.ts'
 import type {ArchiveWriter} from './archive/writer.ts'
@@ -94,6 +95,47 @@ async function locate(path: string): Promise<Place> {
 }
 
 async function openFile(place: Place, mtime: number, force: boolean): Promise<Output> {
+  const file = await createFile(place, force)
+  const {handle, commit} = file
+  return {archive: new TarFileWriter(handle, mtime), commit, [Symbol.asyncDispose]: file[Symbol.asyncDispose]}
+}
+
+/** A new file under construction. Dispose of it: what was not committed goes. */
+export interface NewFile extends AsyncDisposable {
+  /** Appends bytes, which are done with when this resolves. */
+  write(bytes: Buffer): Promise<void>
+  /** Makes the file visible under its name. */
+  commit(): Promise<void>
+}
+
+/**
+ * Prepares a file that is no archive of images.
+ *
+ * @param force replaces a file that exists
+ * @throws {ImgtoolError} TARGET_EXISTS, TARGET_INVALID, PERMISSION_DENIED, NO_SPACE
+ */
+export async function openNewFile(path: string, force: boolean): Promise<NewFile> {
+  try {
+    const file = await createFile(await locate(path), force)
+    const {handle, commit} = file
+    let size = 0
+    return {
+      commit,
+      async write(bytes) {
+        await writeAt(handle, bytes, size)
+        size += bytes.length
+      },
+      [Symbol.asyncDispose]: file[Symbol.asyncDispose],
+    }
+  } catch (error) {
+    throw explainWriteError(error, path)
+  }
+}
+
+async function createFile(
+  place: Place,
+  force: boolean,
+): Promise<Pick<Output, 'commit' | typeof Symbol.asyncDispose> & {handle: FileHandle}> {
   const {parent, name, shown, path} = place
   const status = await statusOf(path)
   if (status !== undefined && !status.isFile()) throw invalid(shown, 'it exists and is not a regular file')
@@ -101,7 +143,7 @@ async function openFile(place: Place, mtime: number, force: boolean): Promise<Ou
   const {handle, path: staged} = await stageFile(parent, name)
   let isDone = false
   return {
-    archive: new TarFileWriter(handle, mtime),
+    handle,
     async commit() {
       if (force) await rename(staged, path)
       else await renameNew(staged, path, shown)
@@ -227,7 +269,8 @@ async function statusOf(path: string) {
   }
 }
 
-function writeToStandardOutput(bytes: Buffer): Promise<void> {
+/** Writes bytes, which are done with when this resolves. */
+export function writeToStandardOutput(bytes: Buffer): Promise<void> {
   return new Promise((done, failed) => {
     process.stdout.write(bytes, (error) => (error ? failed(error) : done()))
   })

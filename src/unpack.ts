@@ -2,7 +2,7 @@
 import type {Digest} from './digest.ts'
 import type {TargetState} from './driver/target.ts'
 import {ImgtoolError} from './errors.ts'
-import {whyMissing} from './image/missing.ts'
+import {requireLayers} from './image/missing.ts'
 import type {Image} from './image/model.ts'
 import {ChangeDecoder, type ChangeSink, type OnWarning} from './layer/change.ts'
 import {MergedTree} from './layer/merged-tree.ts'
@@ -118,12 +118,6 @@ function requireSystem(): void {
   if (process.platform === 'linux' && ['x64', 'arm64'].includes(process.arch)) return
   const here = `${process.platform} on ${process.arch}`
   throw new ImgtoolError('PLATFORM_UNSUPPORTED', `Cannot unpack on ${here}: it needs Linux on x64 or arm64`)
-}
-
-/** A layer that is missing must not be found out when the others are written. */
-function requireLayers(image: Image): void {
-  const damage = image.broken ?? image.layers.map(({blob}) => whyMissing(blob)).find((error) => error !== undefined)
-  if (damage !== undefined) throw damage
 }
 
 async function applyLayers(

@@ -124,6 +124,20 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
     if (!this.jsonEnabled() && lines.length > 0) process.stdout.write(`${lines.join('\n')}\n`)
   }
 
+  /** Nothing but the archive may go to standard output, and nobody wants it on a terminal. */
+  protected requirePipe(): void {
+    if (this.jsonEnabled()) {
+      throw new ImgtoolError('REFERENCE_INVALID', 'Cannot print JSON where the archive goes', {
+        hint: 'Leave --json out, or write to a file',
+      })
+    }
+    if (process.stdout.isTTY) {
+      throw new ImgtoolError('REFERENCE_INVALID', 'Cannot write an archive to a terminal', {
+        hint: 'Pipe it, or give a file instead of -',
+      })
+    }
+  }
+
   /** Reads a reference; an existing file wins over a name behind a colon. */
   protected reference(text: string): Reference {
     return parseReference(text, existsSync)

@@ -37,3 +37,20 @@ export const imageIDsFlag = Flags.boolean({
   description: 'compute the image IDs that docker gives images saved before 1.10; reads their layers',
   env: 'IMGTOOL_IMAGE_IDS',
 })
+
+export const progressFlag = Flags.boolean({
+  allowNo: true,
+  default: true,
+  description: 'show progress on a terminal',
+  env: 'IMGTOOL_PROGRESS',
+})
+
+export const forceFlag = Flags.boolean({char: 'f', description: 'replace a file that exists'})
+
+export const tagFlag = Flags.string({
+  char: 't',
+  description: 'name of the image instead of those it has; repeatable',
+  helpValue: 'NAME',
+  multiple: true,
+  multipleNonGreedy: true,
+})

@@ -50,7 +50,8 @@ function markEmpty(history: RawValue, isEmpty: readonly boolean[]): RawValue {
 
 const emptyKey = fromText('empty_layer')
 
-function encodeObject(members: readonly (readonly [ByteString, RawValue])[]): RawValue {
+/** An object of values that are encoded already. */
+export function encodeObject(members: readonly (readonly [ByteString, RawValue])[]): RawValue {
   return `{${members.map(([key, value]) => `${encodeString(key)}:${value}`).join()}}`
 }
 

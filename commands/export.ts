@@ -1,0 +1,59 @@
+import process from 'node:process'
+import {Args} from '@oclif/core'
+import {BaseCommand} from '../src/cli/base-command.ts'
+import {startProgress} from '../src/cli/progress.ts'
+import {forceFlag, imageArgument, progressFlag} from '../src/cli/shared-options.ts'
+import {standardOutput} from '../src/destination.ts'
+import {type ExportResult, exportImage} from '../src/export.ts'
+import {selectImage} from '../src/open.ts'
+import {printableText} from '../src/text.ts'
+import {formatSize} from '../src/view/size.ts'
+import {formatCount} from '../src/view/text.ts'
+
+export default class Export extends BaseCommand<typeof Export> {
+  static override readonly summary = "Write an image's root file system as a tar."
+  static override readonly description =
+    `All layers are applied in order, as unpack does, but nothing is unpacked: owners, modes, times, links, devices and xattrs stay exact for anybody.
+A file appears complete and verified, or not at all. What goes down a pipe is verified as it goes: only exit code 0 says that all of it was right.`
+  static override readonly args = {
+    image: imageArgument,
+    file: Args.string({description: 'where the tar goes; - is standard output', ignoreStdin: true, required: true}),
+  }
+  static override readonly flags = {force: forceFlag, progress: progressFlag}
+  static override readonly examples = [
+    '<%= config.bin %> <%= command.id %> app.tar rootfs.tar',
+    '<%= config.bin %> <%= command.id %> app.tar:app:1.0 - | tar -x -C rootfs',
+    '$ docker save app | <%= config.bin %> <%= command.id %> - - | docker import - app:flat',
+  ]
+
+  override async run(): Promise<ExportResult & {file: string}> {
+    const {file} = this.args
+    if (file === standardOutput) this.requirePipe()
+    await using source = await this.open(this.args.image)
+    const image = selectImage(source, this.platform)
+    // From here on a signal has something to clean up; before, it simply ends the process.
+    const {signal} = this
+    const progress = startProgress('Exporting', this.flags.progress && !this.flags.quiet && !this.jsonEnabled())
+    try {
+      const result = await exportImage(image, file, {
+        force: this.flags.force,
+        limits: this.limits,
+        onProgress: progress.update,
+        onWarning: (warning) => void this.warn(warning.message, warning.code),
+        signal,
+      })
+      progress.stop()
+      this.say(result)
+      return {file, ...result}
+    } finally {
+      progress.stop()
+    }
+  }
+
+  /** Prints to standard error: standard output may be the tar. */
+  private say({entries, bytes}: ExportResult): void {
+    if (this.flags.quiet || this.jsonEnabled()) return
+    const counts = [formatCount(entries, 'entry', 'entries'), formatSize(bytes)]
+    process.stderr.write(`Exported ${counts.join(', ')} to ${printableText(this.args.file)}\n`)
+  }
+}

@@ -1,0 +1,84 @@
+import process from 'node:process'
+import {Args, Flags} from '@oclif/core'
+import {BaseCommand} from '../src/cli/base-command.ts'
+import {startProgress} from '../src/cli/progress.ts'
+import {forceFlag, imageArgument, progressFlag, tagFlag} from '../src/cli/shared-options.ts'
+import {parseSourceDateEpoch} from '../src/cli/source-date-epoch.ts'
+import {parseDestination, standardOutput} from '../src/destination.ts'
+import {selectImage} from '../src/open.ts'
+import {type SquashResult, squashImage} from '../src/squash.ts'
+import {printableText} from '../src/text.ts'
+import {formatSize} from '../src/view/size.ts'
+import {formatCount} from '../src/view/text.ts'
+
+export default class Squash extends BaseCommand<typeof Squash> {
+  static override readonly summary = 'Make one layer of several.'
+  static override readonly description =
+    `All layers, or with --from those from one on, become one that does the same on the layers that stay. Config and names stay; so does the history: its last step carries the new layer, squashed ones before it are marked as empty.
+DESTINATION is as for convert: FORMAT:PATH[:NAME], or a path that ends in .tar (docker-archive), .oci.tar (oci-archive) or a slash (oci).`
+  static override readonly args = {
+    image: imageArgument,
+    destination: Args.string({description: 'where the image goes', ignoreStdin: true, required: true}),
+  }
+  static override readonly flags = {
+    compression: Flags.option({
+      description: 'how layers are stored  [default: as they are, the new one as all the others]',
+      options: ['keep', 'none', 'gzip', 'zstd'] as const,
+    })(),
+    force: forceFlag,
+    from: Flags.integer({
+      default: 0,
+      description: 'first layer to squash; 0 is the lowest, -1 the topmost',
+      helpValue: 'N',
+    }),
+    progress: progressFlag,
+    tag: tagFlag,
+  }
+  static override readonly examples = [
+    '<%= config.bin %> <%= command.id %> app.tar small.tar',
+    '<%= config.bin %> <%= command.id %> --from 2 --tag app:flat app.tar:app:1.0 oci:layout',
+    '$ docker save app | <%= config.bin %> <%= command.id %> - docker-archive:- | docker load',
+  ]
+
+  override async run(): Promise<SquashResult & {destination: string}> {
+    const destination = parseDestination(this.args.destination)
+    if (destination.path === standardOutput) this.requirePipe()
+    const mtime = parseSourceDateEpoch(process.env.SOURCE_DATE_EPOCH)
+    await using source = await this.open(this.args.image)
+    const image = selectImage(source, this.platform)
+    // From here on a signal has something to clean up; before, it simply ends the process.
+    const {signal} = this
+    const progress = startProgress('Squashing', this.flags.progress && !this.flags.quiet && !this.jsonEnabled())
+    try {
+      const result = await squashImage(source, image, destination, {
+        compression: this.flags.compression,
+        force: this.flags.force,
+        from: this.flags.from,
+        limits: this.limits,
+        mtime,
+        names: this.flags.tag ?? [],
+        onProgress: progress.update,
+        onWarning: (warning) => void this.warn(warning.message, warning.code),
+        signal,
+      })
+      progress.stop()
+      this.say(result)
+      return {destination: this.args.destination, ...result}
+    } finally {
+      progress.stop()
+    }
+  }
+
+  /** Prints to standard error: standard output may be the archive. */
+  private say({squashed, from, flat, layers}: SquashResult): void {
+    if (this.flags.quiet || this.jsonEnabled()) return
+    const {size} = layers[from] ?? {size: 0}
+    const counts = [
+      formatCount(flat.entries, 'entry', 'entries'),
+      formatCount(flat.whiteouts, 'whiteout'),
+      formatSize(size),
+    ]
+    const what = `${formatCount(squashed, 'layer')} to one of ${counts.join(', ')}`
+    process.stderr.write(`Squashed ${what}, in ${printableText(this.args.destination)}\n`)
+  }
+}

@@ -1,0 +1,52 @@
+/** One layer that does what several layers of an image do, as a tar; for export and squash. */
+import {watchedBlob} from './archive/watched-blob.ts'
+import {requireLayers} from './image/missing.ts'
+import type {Image, Layer} from './image/model.ts'
+import type {OnWarning} from './layer/change.ts'
+import {type FlatFacts, flatten} from './layer/flatten.ts'
+import {compressionOf, startBudget} from './layer/read.ts'
+import {defaultLimits, type Limits} from './limits.ts'
+import {startHashing} from './threads.ts'
+import type {Progress} from './unpack.ts'
+
+export interface FlattenImageOptions {
+  readonly limits?: Limits
+  readonly onWarning?: OnWarning
+  /** Called now and then with what is done so far; compressed layers are read twice, and counted so. */
+  readonly onProgress?: ((progress: Progress) => void) | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * The tar of the layers from one on.
+ *
+ * @returns as {@link flatten}
+ * @throws {ImgtoolError} PARENT_MISSING, BLOB_MISSING, and whatever reading layers throws
+ */
+export async function* flattenImage(
+  image: Image,
+  from: number,
+  options: FlattenImageOptions = {},
+): AsyncGenerator<Buffer, FlatFacts> {
+  requireLayers(image)
+  const {limits = defaultLimits, onProgress, ...rest} = options
+  const layers = onProgress === undefined ? image.layers : await watchLayers(image.layers, onProgress)
+  await using threads = startHashing(image.layers.reduce((sum, {blob}) => sum + blob.size, 0))
+  const budgets = [startBudget(limits), startBudget(limits)] as const
+  return yield* flatten(layers, budgets, {...rest, from, tools: threads.tools})
+}
+
+async function watchLayers(
+  layers: readonly Layer[],
+  onProgress: (progress: Progress) => void,
+): Promise<readonly Layer[]> {
+  let bytes = 0
+  let totalBytes = 0
+  for (const {blob} of layers) totalBytes += (await compressionOf(blob)) === 'none' ? blob.size : 2 * blob.size
+  const watch = (layer: Layer, at: number) =>
+    watchedBlob(layer.blob, (read) => {
+      bytes += read
+      onProgress({layer: at, layers: layers.length, bytes, totalBytes})
+    })
+  return layers.map((layer, at) => ({...layer, blob: watch(layer, at)}))
+}
