@@ -5,7 +5,7 @@ import type {Image} from './image/model.ts'
 import type {FlatFacts} from './layer/flatten.ts'
 import {explainWriteError, openNewFile, writeToStandardOutput} from './output.ts'
 
-export interface ExportOptions extends FlattenImageOptions {
+export interface ExportOptions extends Omit<FlattenImageOptions, 'directoriesLast'> {
   /** Replace a file that exists. @default false */
   readonly force?: boolean | undefined
 }
@@ -47,7 +47,7 @@ async function write(
   take: (bytes: Buffer) => Promise<void>,
   {force: _, ...options}: ExportOptions,
 ): Promise<ExportResult> {
-  const pieces = flattenImage(image, 0, options)
+  const pieces = flattenImage(image, 0, {...options, directoriesLast: true})
   let tarSize = 0
   for (let step = await pieces.next(); ; step = await pieces.next()) {
     if (step.done) {

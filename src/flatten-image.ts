@@ -3,13 +3,13 @@ import {watchedBlob} from './archive/watched-blob.ts'
 import {requireLayers} from './image/missing.ts'
 import type {Image, Layer} from './image/model.ts'
 import type {OnWarning} from './layer/change.ts'
-import {type FlatFacts, flatten} from './layer/flatten.ts'
+import {type FlatFacts, type FlattenOptions, flatten} from './layer/flatten.ts'
 import {compressionOf, startBudget} from './layer/read.ts'
 import {defaultLimits, type Limits} from './limits.ts'
 import {startHashing} from './threads.ts'
 import type {Progress} from './unpack.ts'
 
-export interface FlattenImageOptions {
+export interface FlattenImageOptions extends Pick<FlattenOptions, 'directoriesLast'> {
   readonly limits?: Limits
   readonly onWarning?: OnWarning
   /** Called now and then with what is done so far; compressed layers are read twice, and counted so. */

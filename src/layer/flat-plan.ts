@@ -40,12 +40,10 @@ export class FlatPlan {
     this.#flags = new Uint8Array(tree.names.count)
     this.#names = new Int32Array(tree.count).fill(none)
     this.#mark()
+    this.#takeFiles()
   }
 
-  /**
-   * The entries of directories and whiteouts, each directory before what is in it, sorted by bytes. Taken to its end before
-   * {@link namesOf}.
-   */
+  /** The entries of directories and whiteouts, each directory before what is in it, sorted by bytes. */
   *entries(): Generator<Entry> {
     const left = [{name: NameTree.root as number, lower: NameTree.root as number, path: ''}]
     for (let next = left.pop(); next !== undefined; next = left.pop()) {
@@ -78,25 +76,21 @@ export class FlatPlan {
     return this.#names.subarray(from, to).some((name) => name !== none)
   }
 
-  /** Takes the files of a directory. @returns its directories, the last one first */
+  /** Directories of a directory that go into the layer, the last one first. */
   #enter(name: number): {child: number; text: ByteString}[] {
     const {names} = this.#tree
-    const directories: {child: number; text: ByteString}[] = []
-    for (const child of names.children(name).reverse()) {
-      if (!this.#has(child, changed)) continue
-      if (this.#tree.isDirectory(child)) directories.push({child, text: names.text(child)})
-      else this.#take(child)
-    }
+    const wanted = names.children(name).filter((child) => this.#has(child, changed) && this.#tree.isDirectory(child))
+    const directories = wanted.map((child) => ({child, text: names.text(child)}))
     return directories.sort((a, b) => (a.text < b.text ? 1 : -1))
   }
 
-  #take(name: number): void {
-    const file = this.#tree.fileOf(name)
-    const first = this.#names[file]!
-    if (first === none) this.#names[file] = name
-    else {
-      this.#next.set(name, this.#next.get(first) ?? none)
-      this.#next.set(first, name)
+  #takeFiles(): void {
+    for (let name = this.#flags.length - 1; name > NameTree.root; name--) {
+      if (!this.#has(name, changed) || this.#tree.isDirectory(name)) continue
+      const file = this.#tree.fileOf(name)
+      const next = this.#names[file]!
+      if (next !== none) this.#next.set(name, next)
+      this.#names[file] = name
     }
   }
 

@@ -13,6 +13,11 @@ import {encodeEntry, endOfTar, TarWriter} from './tar/writer.ts'
 export interface FlattenOptions extends Pick<ReadOptions, 'signal'> {
   /** Layers that stay as they are, and that the new one lies upon. @default 0 */
   readonly from?: number
+  /**
+   * Describe each directory behind all that is in it. In a layer they come first, as image tools have it; but GNU tar and
+   * bsdtar give a directory its mode and time before all of it is there, and neither stands what comes later. @default false
+   */
+  readonly directoriesLast?: boolean
   readonly onWarning?: OnWarning
   /** What layers are read with. */
   readonly tools?: ReadOptions['tools']
@@ -30,7 +35,7 @@ export interface FlatFacts {
  * The tar of one layer that does what the layers from one on do. The same layers give the same bytes.
  *
  * Directories come first, with the whiteouts that still hide something; then the files in the order of their layers, each
- * followed by its hard links. A name of a lower file that is new, a hard link, comes with a copy of the file.
+ * followed by its other names as hard links. A name of a lower file that is new, a hard link, comes with a copy of the file.
  *
  * Memory: about 100 bytes an entry. Every layer is read twice, where it is not compressed its headers only the first time.
  *
@@ -48,11 +53,7 @@ export async function* flatten(
   const {plan, starts} = await planLayers(layers, budgets[0], options)
   const facts = {entries: 0, whiteouts: 0, bytes: 0}
   const batch = new Batch()
-  for (const entry of plan.entries()) {
-    if (entry.kind === 'directory') facts.entries++
-    else facts.whiteouts++
-    yield* batch.add(encodeEntry(entry))
-  }
+  if (!options.directoriesLast) yield* batch.addAll(encodeDirectories(plan.entries(), facts))
   for (const [at, layer] of layers.entries()) {
     // What is left out here is verified by whoever copies it.
     if (at < (options.from ?? 0) && !plan.needs(starts[at]!, starts[at + 1]!)) continue
@@ -63,9 +64,18 @@ export async function* flatten(
       tools: options.tools,
     })
   }
+  if (options.directoriesLast) yield* batch.addAll(encodeDirectories([...plan.entries()].reverse(), facts))
   yield* batch.add(endOfTar)
   yield* batch.flush()
   return facts
+}
+
+function* encodeDirectories(entries: Iterable<Entry>, facts: {entries: number; whiteouts: number}): Generator<Buffer> {
+  for (const entry of entries) {
+    if (entry.kind === 'directory') facts.entries++
+    else facts.whiteouts++
+    yield encodeEntry(entry)
+  }
 }
 
 /** Bytes that are handed on at a time. */

@@ -147,9 +147,19 @@ test('a directory in which nothing of the lower one is left is opaque, a root ne
 
 test('a new link to a lower file brings the file along, under all its names', async (t) => {
   const base = tar(directory('d'), file('d/a', 'content'), hardlink('b', 'd/a'))
-  t.deepEqual(await show([base, tar(hardlink('c', 'b'))], 1), ['d/', 'b content', 'd/a = b', 'c = b'])
+  t.deepEqual(await show([base, tar(hardlink('c', 'b'))], 1), ['d/', 'd/a content', 'b = d/a', 'c = d/a'])
   t.deepEqual(await show([base, tar(file('.wh.b'))], 1), ['.wh.b'])
   t.deepEqual(await show([base, tar(hardlink('c', 'b')), tar(file('.wh.c'))], 1), [])
+})
+
+test('directories may come last, each behind its own, for GNU tar', async (t) => {
+  const bytes = tar(directory('d'), directory('d/e'), file('d/a', '1'), file('b'))
+  const pieces: Buffer[] = []
+  const budgets = [startBudget(defaultLimits), startBudget(defaultLimits)] as const
+  for await (const piece of flatten([{index: 0, blob: memoryBlob(bytes)}], budgets, {directoriesLast: true}))
+    pieces.push(Buffer.from(piece))
+  const paths = readEntries(Buffer.concat(pieces)).map(({entry}) => entry.path)
+  t.deepEqual(paths, ['d/a', 'b', 'd/e', 'd'])
 })
 
 test('parents of what changes keep what the lower layers say of them', async (t) => {
