@@ -30,7 +30,7 @@ export class NameTree {
   /** Where each name's bytes are: on which page and where on it, and how many. */
   readonly #starts = new Numbers()
   readonly #lengths = new Numbers()
-  /** Of one size, but for those of a name that is longer, which stand as often as they have room. */
+  /** Of one size; that of a longer name stands as often as it has the size of others. */
   readonly #pages: Buffer[] = []
   #end = 0
   /** Names by hash of directory and name; an archive cannot know which ones collide. */
@@ -116,17 +116,18 @@ export class NameTree {
     return this.#parents.length - 1
   }
 
-  /** Finds room for so many bytes on one page. */
+  /** Finds room for so many bytes on one page; a name that is longer than one has its own. */
   #place(length: number): number {
-    const room = this.#pages.length * pageSize - this.#end
-    if (length > room) {
-      this.#end = this.#pages.length * pageSize
-      const count = Math.ceil(length / pageSize)
-      const page = Buffer.allocUnsafeSlow(count * pageSize)
-      for (let left = count; left > 0; left--) this.#pages.push(page)
-    }
-    const start = this.#end
-    this.#end += length
+    const free = this.#pages.length * pageSize
+    if (length <= free - this.#end) return this.#advance(this.#end, length)
+    const count = Math.ceil(length / pageSize)
+    const page = Buffer.allocUnsafeSlow(count * pageSize)
+    for (let left = count; left > 0; left--) this.#pages.push(page)
+    return this.#advance(free, count === 1 ? length : page.length)
+  }
+
+  #advance(start: number, length: number): number {
+    this.#end = start + length
     if (this.#end > 0x7fff_ffff) throw new ImgtoolError('LIMIT_EXCEEDED', 'The names of the image have more than 2 GiB')
     return start
   }
