@@ -18,6 +18,7 @@ export {type ConvertOptions, type ConvertResult, convertImages, type LayerCompre
 export {type Destination, formats, parseDestination} from './destination.ts'
 export {type Digest, parseDigest, sha256, shortID} from './digest.ts'
 export {type ErrorCode, type ErrorDetails, errorCodes, ImgtoolError, isImgtoolError} from './errors.ts'
+export {type ExportOptions, type ExportResult, exportImage} from './export.ts'
 export {resolveV1, type V1Config} from './ids.ts'
 export {chainIDs} from './image/chain.ts'
 export type {Format, HistoryEntry, Image, ImageSet, Layer, Platform, V1Node} from './image/model.ts'
@@ -32,6 +33,7 @@ export {type ListedFile, type ListOptions, listFiles, listLayer} from './list-fi
 export {formatPlatform, openSource, parsePlatform, type Source, selectImage, selectImages} from './open.ts'
 export {formatReference, parseReference, type Reference} from './reference.ts'
 export {type LayerSize, measureLayers} from './sizes.ts'
+export {type SquashOptions, type SquashResult, squashImage} from './squash.ts'
 export {type ByteString, fromText, isText, printable, printableText, toText} from './text.ts'
 export {type Progress, type UnpackOptions, type UnpackResult, unpackImage} from './unpack.ts'
 export {

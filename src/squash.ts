@@ -8,6 +8,7 @@ import {type Digest, sha256, startDigest} from './digest.ts'
 import {ImgtoolError} from './errors.ts'
 import {flattenImage} from './flatten-image.ts'
 import {resolveV1} from './ids.ts'
+import {withPlatform} from './image/better-config.ts'
 import {requireLayers} from './image/missing.ts'
 import type {Image, Layer} from './image/model.ts'
 import {squashConfig} from './image/squash-config.ts'
@@ -110,7 +111,7 @@ async function replaceLayers(
   if (image.format === 'docker-v1') {
     const options = {wanted: [v1ID!], ...(limits && {limits}), ...(signal && {signal})}
     const resolved = (await resolveV1(source.set, options)).get(v1ID!)!
-    config = resolved.config
+    config = withPlatform(resolved.config, image.platform)
     layers = layers.map((each, at) => ({...each, diffID: resolved.diffIDs[at]!}))
   }
   const rewritten = squashConfig(config, from, layers.length, layer.diffID)

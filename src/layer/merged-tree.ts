@@ -70,7 +70,8 @@ export class MergedTree implements ChangeSink {
     if (entry.path === '') {
       if (entry.kind !== 'directory') throw new ImgtoolError('ENTRY_INVALID', `The root would become a ${entry.kind}`)
       this.#keep(file, entry)
-      this.#files.set(NameTree.root, file)
+      this.#release(this.#files.get(NameTree.root))
+      this.#setFile(NameTree.root, file)
       return
     }
     const {directory, name} = splitPath(entry.path)

@@ -1,0 +1,52 @@
+import {existsSync} from 'node:fs'
+import {join} from 'node:path'
+import test from 'ava'
+import {imgtool, spawnImgtool, spawnShell} from '../helpers/cli.ts'
+import {readEntries} from '../helpers/entries.ts'
+import {fixture} from '../helpers/fixtures.ts'
+import {scratch} from '../helpers/layers.ts'
+
+const web = fixture('docker-20.10-one.tar')
+
+test('export writes nothing but the tar to standard output', async (t) => {
+  const {status, stdout, stderr} = await spawnImgtool(['export', web, '-'])
+  t.is(status, 0)
+  t.true(readEntries(stdout).length > 20)
+  t.regex(stderr, /^Exported \d+ entries, .* to -\n$/)
+})
+
+test('export writes a file, and says in a document what it holds', async (t) => {
+  const path = join(scratch(t), 'rootfs.tar')
+  const {stdout} = await spawnImgtool(['export', web, path, '--json'])
+  t.like(JSON.parse(stdout.toString()), {file: path, warnings: []})
+  t.true(existsSync(path))
+  const again = await spawnImgtool(['export', web, path])
+  t.is(again.status, 1)
+  t.regex(again.stderr, /^Error: Cannot write .*: it exists.*\nHint: .*--force/)
+})
+
+test('an archive is written neither to a terminal nor among JSON', async (t) => {
+  for (const words of [
+    ['export', web, '-'],
+    ['squash', web, 'oci-archive:-'],
+  ]) {
+    const {status, stdout} = await spawnImgtool([...words, '--json'])
+    t.is(status, 2)
+    t.is(JSON.parse(stdout.toString()).error.code, 'REFERENCE_INVALID')
+  }
+})
+
+test('squash works in pipelines', async (t) => {
+  const script = 'set -e; cat "$1" | $IMGTOOL squash --from 2 -t app:flat - docker-archive:- | $IMGTOOL list --json -'
+  const {status, stdout, stderr} = await spawnShell(script, {words: [web]})
+  t.is(status, 0, stderr)
+  const {images} = JSON.parse(stdout.toString())
+  t.deepEqual(images[0].names, ['app:flat'])
+  t.regex(stderr, /^Squashed 4 layers to one of \d+ entries, \d+ whiteouts?, .*, in docker-archive:-$/m)
+})
+
+test.serial('squash says which layers there are', async (t) => {
+  const {error, stderr} = await imgtool('squash', web, join(scratch(t), 'new.tar'), '--from', '6')
+  t.is(error?.oclif?.exit, 1)
+  t.regex(stderr, /^Error: Cannot find layer 6: the topmost is 5, the lowest 0/)
+})
