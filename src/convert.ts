@@ -137,7 +137,8 @@ async function copyLayers(
     const budget = startBudget(limits)
     const layers: CopiedLayer[] = []
     for (const layer of image.layers) {
-      layers.push(await copier.copy({...layer, blob: progress.watch(layer.blob)}, budget, threads.tools))
+      const onRead = (bytes: number) => progress.report(layer.blob, bytes)
+      layers.push(await copier.copy(layer, budget, {tools: threads.tools, onRead}))
     }
     copies.push({image, layers})
   }
@@ -177,41 +178,26 @@ function predict({imageID, config, layers}: Image): {config: Buffer; diffIDs: Di
   return [{config, diffIDs: layers.map(({diffID}) => diffID!)}]
 }
 
-/** Counts stored bytes on their way; what several images share is read once. */
+/** Adds up stored bytes as they are read; what several images share is read once. */
 class Meter {
   readonly totalBytes: number
-  readonly #blobs = new Map<Blob, Blob>()
+  readonly #layers: number
   readonly #onProgress: ((progress: Progress) => void) | undefined
-  #layer = -1
+  readonly #read = new Map<Blob, number>()
   #bytes = 0
 
   constructor(images: readonly Image[], onProgress: ((progress: Progress) => void) | undefined) {
+    const blobs = new Set(images.flatMap(({layers}) => layers.map(({blob}) => blob)))
+    this.#layers = blobs.size
+    this.totalBytes = [...blobs].reduce((sum, {size}) => sum + size, 0)
     this.#onProgress = onProgress
-    for (const {blob} of images.flatMap(({layers}) => layers)) this.#blobs.set(blob, this.#counting(blob))
-    this.totalBytes = [...this.#blobs.keys()].reduce((sum, {size}) => sum + size, 0)
   }
 
-  /** The blob that counts, always the same one for the same. */
-  watch(blob: Blob): Blob {
-    return this.#blobs.get(blob)!
-  }
-
-  #counting(blob: Blob): Blob {
-    const read = (bytes: number) => {
-      this.#bytes += bytes
-      const {totalBytes} = this
-      this.#onProgress?.({layer: this.#layer, layers: this.#blobs.size, bytes: this.#bytes, totalBytes})
-    }
-    const begin = () => this.#layer++
-    return {
-      ...blob,
-      async *stream(buffers) {
-        begin()
-        for await (const chunk of blob.stream(buffers)) {
-          yield chunk
-          read(chunk.length)
-        }
-      },
-    }
+  /** @param bytes of the blob that have been read up to now */
+  report(blob: Blob, bytes: number): void {
+    this.#bytes += bytes - (this.#read.get(blob) ?? 0)
+    this.#read.set(blob, bytes)
+    const {totalBytes} = this
+    this.#onProgress?.({layer: this.#read.size - 1, layers: this.#layers, bytes: this.#bytes, totalBytes})
   }
 }

@@ -57,9 +57,13 @@ export class LayerCopier {
    * @param budget of the image
    * @throws {ImgtoolError} whatever reading a layer throws, with the layer's number
    */
-  async copy(layer: LayerSource, budget: Budget, tools: ReadOptions['tools']): Promise<CopiedLayer> {
+  async copy(
+    layer: LayerSource,
+    budget: Budget,
+    reading: Pick<ReadOptions, 'tools' | 'onRead'> = {},
+  ): Promise<CopiedLayer> {
     try {
-      const copied = this.#byBlob.get(layer.blob) ?? (await this.#copyNew(layer, budget, tools))
+      const copied = this.#byBlob.get(layer.blob) ?? (await this.#copyNew(layer, budget, {...this.#options, ...reading}))
       requireDiffID(layer, copied.diffID)
       this.#byBlob.set(layer.blob, copied)
       this.#byDigest.set(copied.digest, copied)
@@ -69,16 +73,15 @@ export class LayerCopier {
     }
   }
 
-  async #copyNew(layer: LayerSource, budget: Budget, tools: ReadOptions['tools']): Promise<CopiedLayer> {
+  async #copyNew(layer: LayerSource, budget: Budget, options: CopyOptions): Promise<CopiedLayer> {
     const found = await compressionOf(layer.blob)
     const wanted = this.#compressionFor(found)
-    const isKept = wanted === found && !(this.#options.again && found !== 'none')
+    const isKept = wanted === found && !(options.again && found !== 'none')
     const known = predict(layer, found, wanted, isKept)
     const before = this.#find(known, isKept ? undefined : wanted)
     if (before !== undefined) return before
-    const maybeEmpty = this.#options.dropEmpty === true && layer.blob.size <= maximumEmpty
+    const maybeEmpty = options.dropEmpty === true && layer.blob.size <= maximumEmpty
     const member = await this.#writer.startLayer(maybeEmpty ? {} : known)
-    const options = {...this.#options, tools}
     const copied = isKept
       ? await keep(layer, member, budget, options)
       : await convert(layer, member, budget, wanted === 'none' ? undefined : options.compressor!, options)
@@ -130,10 +133,14 @@ async function keep(layer: LayerSource, member: NewMember, budget: Budget, optio
   const isNamed = layer.digest !== undefined
   const plain = (await compressionOf(layer.blob)) === 'none'
   const running = isNamed || plain ? undefined : hasher.start('sha256', layer.blob.size)
+  const {blob} = layer
+  // Nothing but a stream: whoever reads this blob in another way would pass the member by.
   const copying: Blob = {
-    ...layer.blob,
+    name: blob.name,
+    size: blob.size,
+    read: (position, length) => blob.read(position, length),
     async *stream(buffers) {
-      for await (const chunk of layer.blob.stream(buffers)) {
+      for await (const chunk of blob.stream(buffers)) {
         running?.update(chunk)
         await member.write(chunk)
         yield chunk

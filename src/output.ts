@@ -160,17 +160,17 @@ async function createFile(
 async function stageFile(parent: string, name: string): Promise<{handle: FileHandle; path: string}> {
   const staging = hasLocks ? await import('./driver/staging.ts') : undefined
   staging?.removeLeftoversIn(parent, name)
-  for (;;) {
+  for (let attempt = 0; attempt < (staging?.maximumAttempts ?? 1); attempt++) {
     const staged = stagingName(name)
     const path = join(parent, staged)
-    const handle = await open(
-      path,
-      constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
-      0o666,
-    )
+    const handle = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o666)
     if (staging === undefined || staging.lockStagingIn(parent, staged, handle.fd)) return {handle, path}
     await handle.close()
   }
+  throw new ImgtoolError(
+    'SYSTEM_ERROR',
+    `Cannot keep a file in "${printableText(parent)}": it is removed again and again`,
+  )
 }
 
 /** A rename never fails because of a file that is there; a link does. */

@@ -11,7 +11,7 @@ import {removeTree} from './remove.ts'
 import {isStagingName, stagingName} from './staging-name.ts'
 
 /** Runs that clean up at this very moment are few; whoever loses to more of them has met something else. */
-const maximumAttempts = 16
+export const maximumAttempts = 16
 
 /** A directory beside the target, locked by its descriptor. */
 export interface Staging {
@@ -104,18 +104,25 @@ export function stageDirectory(parentPath: string, target: string, shown: string
     os.openAt(AT_FDCWD, fromText(parentPath), os.O_PATH | os.O_DIRECTORY),
     `open the parent of "${shown}"`,
   )
-  removeLeftovers(parent, target)
-  let staged: Staging | undefined = makeStaging(parent, target, shown)
-  const close = () => {
-    if (staged === undefined) return
-    os.close(staged.descriptor)
+  let staging: Staging
+  try {
+    removeLeftovers(parent, target)
+    staging = makeStaging(parent, target, shown)
+  } catch (error) {
     os.close(parent)
-    staged = undefined
+    throw error
+  }
+  const {name, descriptor} = staging
+  let isOpen = true
+  const close = () => {
+    if (!isOpen) return
+    isOpen = false
+    os.close(descriptor)
+    os.close(parent)
   }
   return {
-    name: staged.name,
+    name,
     commit() {
-      const {name, descriptor} = staged!
       os.check(os.changeMode(descriptor, 0o777 & ~process.umask()), `make "${shown}" readable`)
       const failed = os.renameAt(parent, fromText(name), parent, fromText(target))
       if (failed === os.EEXIST || failed === os.ENOTEMPTY || failed === os.ENOTDIR) {
@@ -130,8 +137,11 @@ export function stageDirectory(parentPath: string, target: string, shown: string
       close()
     },
     abort() {
-      if (staged !== undefined) removeTree(parent, fromText(staged.name))
-      close()
+      try {
+        if (isOpen) removeTree(parent, fromText(name))
+      } finally {
+        close()
+      }
     },
   }
 }

@@ -1,0 +1,52 @@
+import {readdirSync, readFileSync} from 'node:fs'
+import {join} from 'node:path'
+import test from 'ava'
+import {explainWriteError, openOutput} from '../src/output.ts'
+import {scratch} from './helpers/image.ts'
+
+for (const format of ['oci', 'oci-archive'] as const) {
+  test(`two runs for one ${format} do not disturb each other, and the first one wins`, async (t) => {
+    const folder = scratch(t)
+    const path = join(folder, 'new')
+    const outputs = [await openOutput({format, path}), await openOutput({format, path})]
+    t.is(readdirSync(folder).length, 2)
+    for (const [number, {archive}] of outputs.entries()) {
+      await archive.write('number', Buffer.from(`number ${number}`))
+      await archive.finish()
+    }
+    const [first, second] = outputs
+    await first!.commit()
+    await t.throwsAsync(second!.commit(), {code: 'TARGET_EXISTS'})
+    for (const output of outputs) await output[Symbol.asyncDispose]()
+    t.deepEqual(readdirSync(folder), ['new'])
+    t.regex(readFileSync(format === 'oci' ? join(path, 'number') : path, 'latin1'), /number 0/)
+  })
+
+  test(`an ${format} that is given up leaves nothing`, async (t) => {
+    const folder = scratch(t)
+    const output = await openOutput({format, path: join(folder, 'new')})
+    const member = await output.archive.start()
+    await member.write(Buffer.from('half'))
+    await output[Symbol.asyncDispose]()
+    t.deepEqual(readdirSync(folder), [])
+  })
+}
+
+test('an empty directory is taken', async (t) => {
+  const path = scratch(t)
+  const output = await openOutput({format: 'oci', path})
+  await output.archive.write('file', Buffer.from('1'))
+  await output.archive.finish()
+  await output.commit()
+  await output[Symbol.asyncDispose]()
+  t.deepEqual(readdirSync(path), ['file'])
+})
+
+test('what the system says of writing gets a code', (t) => {
+  const explain = (code: string) => explainWriteError(Object.assign(new Error(code), {code, syscall: 'write'}), 'new')
+  t.like(explain('ENOSPC'), {code: 'NO_SPACE', message: 'Cannot write "new": ENOSPC'})
+  t.like(explain('EROFS'), {code: 'PERMISSION_DENIED'})
+  t.like(explain('EIO'), {code: 'SYSTEM_ERROR'})
+  const bug = new TypeError('bug')
+  t.is(explainWriteError(bug, 'new'), bug)
+})
