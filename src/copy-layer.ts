@@ -63,7 +63,8 @@ export class LayerCopier {
     reading: Pick<ReadOptions, 'tools' | 'onRead'> = {},
   ): Promise<CopiedLayer> {
     try {
-      const copied = this.#byBlob.get(layer.blob) ?? (await this.#copyNew(layer, budget, {...this.#options, ...reading}))
+      const copied =
+        this.#byBlob.get(layer.blob) ?? (await this.#copyNew(layer, budget, {...this.#options, ...reading}))
       requireDiffID(layer, copied.diffID)
       this.#byBlob.set(layer.blob, copied)
       this.#byDigest.set(copied.digest, copied)

@@ -12,6 +12,7 @@ import {splitTag} from '../src/image/names.ts'
 import {readLayer, startBudget} from '../src/layer/read.ts'
 import {defaultLimits} from '../src/limits.ts'
 import {openSource, parsePlatform, type Source, selectImages} from '../src/open.ts'
+import {isSound, verifyArchive} from '../src/verify.ts'
 import {expected, fixture} from './helpers/fixtures.ts'
 import {
   blobMember,
@@ -68,6 +69,8 @@ async function convert(
     ...rest,
     onWarning: ({message}) => warnings.push(message),
   })
+  const verification = await verifyArchive({transport: 'auto', path})
+  t.true(isSound(verification), JSON.stringify(verification.findings))
   return {path, result, source: await open(t, path), warnings}
 }
 

@@ -2,7 +2,7 @@ import {readdirSync, readFileSync} from 'node:fs'
 import {join} from 'node:path'
 import test from 'ava'
 import {explainWriteError, openOutput} from '../src/output.ts'
-import {scratch} from './helpers/image.ts'
+import {ociMembers, scratch, writeMembers} from './helpers/image.ts'
 
 for (const format of ['oci', 'oci-archive'] as const) {
   test(`two runs for one ${format} do not disturb each other, and the first one wins`, async (t) => {
@@ -31,6 +31,18 @@ for (const format of ['oci', 'oci-archive'] as const) {
     t.deepEqual(readdirSync(folder), [])
   })
 }
+
+test('who waits for a layout can be interrupted', async (t) => {
+  const path = writeMembers(join(scratch(t), 'layout'), ociMembers([]))
+  const holder = await openOutput({format: 'oci', path})
+  const controller = new AbortController()
+  const waiting = openOutput({format: 'oci', path}, {signal: controller.signal})
+  controller.abort(new Error('stop'))
+  await t.throwsAsync(waiting, {message: 'stop'})
+  await holder[Symbol.asyncDispose]()
+  const next = await openOutput({format: 'oci', path})
+  await next[Symbol.asyncDispose]()
+})
 
 test('an empty directory is taken', async (t) => {
   const path = scratch(t)
