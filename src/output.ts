@@ -11,7 +11,7 @@ import {TarFileWriter} from './archive/tar-writer.ts'
 import type {ArchiveWriter} from './archive/writer.ts'
 import {type Destination, standardOutput} from './destination.ts'
 import {stagingName} from './driver/staging-name.ts'
-import {type ErrorCode, ImgtoolError} from './errors.ts'
+import {ImgtoolError} from './errors.ts'
 import {parseDocument} from './image/json.ts'
 import {indexName, layoutName} from './image/oci.ts'
 import {indexSchema, layoutSchema} from './image/schemas.ts'
@@ -62,17 +62,14 @@ export async function openOutput(destination: Destination, options: OutputOption
 export function explainWriteError(error: unknown, path: string): unknown {
   const {code, syscall} = error as NodeJS.ErrnoException
   if (error instanceof ImgtoolError || code === undefined || syscall === undefined) return error
-  const codes: Partial<Record<string, ErrorCode>> = {
-    ENOSPC: 'NO_SPACE',
-    EDQUOT: 'NO_SPACE',
-    EFBIG: 'NO_SPACE',
-    EACCES: 'PERMISSION_DENIED',
-    EPERM: 'PERMISSION_DENIED',
-    EROFS: 'PERMISSION_DENIED',
+  const what = `Cannot write "${printableText(path)}": ${code}`
+  if (['ENOSPC', 'EDQUOT', 'EFBIG'].includes(code)) {
+    return new ImgtoolError('NO_SPACE', `${what}, no space, inodes or quota left`, {cause: error})
   }
-  return new ImgtoolError(codes[code] ?? 'SYSTEM_ERROR', `Cannot write "${printableText(path)}": ${code}`, {
-    cause: error,
-  })
+  if (['EACCES', 'EPERM', 'EROFS'].includes(code)) {
+    return new ImgtoolError('PERMISSION_DENIED', `${what}, not permitted`, {cause: error})
+  }
+  return new ImgtoolError('SYSTEM_ERROR', what, {cause: error})
 }
 
 interface Place {

@@ -56,7 +56,7 @@ test('an empty directory is taken', async (t) => {
 
 test('what the system says of writing gets a code', (t) => {
   const explain = (code: string) => explainWriteError(Object.assign(new Error(code), {code, syscall: 'write'}), 'new')
-  t.like(explain('ENOSPC'), {code: 'NO_SPACE', message: 'Cannot write "new": ENOSPC'})
+  t.like(explain('ENOSPC'), {code: 'NO_SPACE', message: 'Cannot write "new": ENOSPC, no space, inodes or quota left'})
   t.like(explain('EROFS'), {code: 'PERMISSION_DENIED'})
   t.like(explain('EIO'), {code: 'SYSTEM_ERROR'})
   const bug = new TypeError('bug')

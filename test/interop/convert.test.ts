@@ -5,6 +5,7 @@ import {fileURLToPath} from 'node:url'
 import test, {type ExecutionContext} from 'ava'
 import {spawnImgtool} from '../helpers/cli.ts'
 import {type Dockerd, startDockerd} from '../helpers/dockerd.ts'
+import {scanMount} from '../helpers/dockerd-mount.ts'
 import {interopTest, makeScratch, removeScratch} from '../helpers/interop.ts'
 import {run} from '../helpers/run.ts'
 import {compareTrees, scanTree, type Tree} from '../helpers/scan-tree.ts'
@@ -92,6 +93,31 @@ for (const source of sources) {
   })
 }
 
+for (const [reference, name] of [
+  ['docker-1.9.tar.gz', 'shop/web:1.9'],
+  ['docker-20.10-one.tar', 'shop/web:1.0'],
+  ['podman-oci-archive.tar', 'localhost/shop/web:1.0'],
+] as const) {
+  interopTest(`a container of ${reference} has the same files after docker load of every form`, async (t) => {
+    const dockerd = await startOnce()
+    const truth = await scanUnpacked(t, fixtures + reference)
+    for (const format of ['docker-archive', 'docker-1.10', 'docker-v1']) {
+      await dockerd.docker('load', '--input', await convert(t, reference, `${format}:`))
+      t.deepEqual(compareTrees(await scanMount(dockerd, name, join(scratch, 'mount')), truth), [], format)
+      await dockerd.docker('image', 'rm', '--force', name)
+    }
+  })
+
+  interopTest(`podman load takes ${reference} as a docker archive and as an OCI archive`, async (t) => {
+    const [image] = await listImages(t, fixtures + reference)
+    for (const format of ['docker-archive', 'docker-1.10', 'oci-archive']) {
+      await podman('load', '-i', await convert(t, reference, `${format}:`))
+      t.is(`sha256:${(await podman('images', '-q', '--no-trunc')).trim().replace('sha256:', '')}`, image!.imageID)
+      await podman('rmi', '--all', '--force')
+    }
+  })
+}
+
 interopTest('skopeo chooses among several platforms that stay together', async (t) => {
   const layout = await convert(t, 'buildah-oci-platforms.tar', 'oci:')
   for (const architecture of ['amd64', 'arm64']) {
@@ -170,9 +196,12 @@ async function skopeoConfigDigest(reference: string): Promise<string> {
 
 /** @returns the image ID */
 async function podmanPull(reference: string): Promise<string> {
+  return `sha256:${(await podman('pull', '-q', reference)).trim()}`
+}
+
+function podman(...words: string[]): Promise<string> {
   const root = join(scratch, 'podman')
-  const global = ['--root', root, '--runroot', `${root}-run`, '--storage-driver', 'vfs']
-  return `sha256:${(await run('podman', [...global, 'pull', '-q', reference])).trim()}`
+  return run('podman', ['--root', root, '--runroot', `${root}-run`, '--storage-driver', 'vfs', ...words])
 }
 
 /** Imports to the containerd that dockerd runs. @returns the names of the images */

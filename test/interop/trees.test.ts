@@ -1,10 +1,11 @@
 /** Unpacked trees against those of dockerd and umoci, path by path. */
 import {mkdirSync, readdirSync, readFileSync, statSync} from 'node:fs'
-import {dirname, join} from 'node:path'
+import {join} from 'node:path'
 import {fileURLToPath} from 'node:url'
 import test, {type ExecutionContext} from 'ava'
 import {spawnImgtool} from '../helpers/cli.ts'
 import {type Dockerd, startDockerd} from '../helpers/dockerd.ts'
+import {scanMount} from '../helpers/dockerd-mount.ts'
 import {interopTest, makeScratch, removeScratch} from '../helpers/interop.ts'
 import {run} from '../helpers/run.ts'
 import {compareTrees, scanTree, type Tree} from '../helpers/scan-tree.ts'
@@ -26,7 +27,7 @@ test.after.always('stop dockerd', async () => {
 
 interopTest('dockerd and umoci agree on the odd image, so that they can be the truth', async (t) => {
   await prepare()
-  const mounted = await scanDockerdMount()
+  const mounted = await scanMount(daemon!, image, join(scratch, 'mount'))
   t.true(mounted.size > 250, `${mounted.size} paths`)
   t.deepEqual(compareTrees(mounted, withTimesOfDockerd(await scanUmoci(layout, '1'))), [])
 })
@@ -34,7 +35,7 @@ interopTest('dockerd and umoci agree on the odd image, so that they can be the t
 interopTest('unpack of a docker archive gives the tree that dockerd mounts', async (t) => {
   await prepare()
   const unpacked = await scanUnpacked(t, `docker-archive:${archive}`)
-  t.deepEqual(compareTrees(withTimesOfDockerd(unpacked), await scanDockerdMount()), [])
+  t.deepEqual(compareTrees(withTimesOfDockerd(unpacked), await scanMount(daemon!, image, join(scratch, 'mount'))), [])
 })
 
 interopTest('unpack of a docker archive gives the tree that umoci unpacks', async (t) => {
@@ -116,21 +117,6 @@ async function build(): Promise<void> {
   await run('bash', [buildScript, image, work], {env: {DOCKER_HOST: daemon.host}})
   await daemon.docker('save', '--output', archive, image)
   await run('skopeo', ['copy', '-q', `docker-archive:${archive}`, `oci:${layout}:1`])
-}
-
-/** The image's own layer directories, by the short names that the daemon keeps for mount options. */
-async function scanDockerdMount(): Promise<Tree> {
-  const upper = (await daemon!.docker('image', 'inspect', '--format', '{{.GraphDriver.Data.UpperDir}}', image)).trim()
-  const layer = dirname(upper)
-  const lower = await run('sh', ['-c', 'echo "l/$(cat link):$(cat lower)"'], {cwd: layer})
-  const point = join(scratch, 'mount')
-  mkdirSync(point, {recursive: true})
-  await run('mount', ['-t', 'overlay', 'overlay', '-o', `ro,lowerdir=${lower.trim()}`, point], {cwd: dirname(layer)})
-  try {
-    return await scanTree(point)
-  } finally {
-    await run('umount', [point])
-  }
 }
 
 async function scanUmoci(directory: string, tag: string): Promise<Tree> {

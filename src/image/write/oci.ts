@@ -74,7 +74,7 @@ export class OciWriter implements ImageWriter {
     const added: NewDescriptor[] = []
     for (const group of groupPlatforms(this.#entries)) added.push(...(await this.#describeGroup(group)))
     await this.#makeDirectory('sha256:')
-    await this.#archive.write(layoutName, encode({imageLayoutVersion: '1.0.0'}))
+    if (this.#existing === undefined) await this.#archive.write(layoutName, encode({imageLayoutVersion: '1.0.0'}))
     await this.#archive.write(indexName, encode(mergeIndex(this.#existing, added)))
   }
 
