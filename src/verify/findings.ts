@@ -62,21 +62,22 @@ export interface Finding extends Place {
   readonly found?: Evidence
 }
 
-/** Findings of one code that are kept; a hostile archive may have millions. */
+/** Findings of one code and severity that are kept; a hostile archive may have millions, and must not hide an error by notes. */
 const keptOfOneCode = 1000
 
 /** Collects findings; the same one twice counts once. */
 export class Findings {
   readonly #kept = new Map<string, Finding>()
-  readonly #counts = new Map<FindingCode, number>()
+  readonly #counts = new Map<string, number>()
   #omitted = 0
 
   add(finding: Finding): void {
     const {image: _, layer: __, ...same} = finding
     const key = JSON.stringify(same)
     if (this.#kept.has(key)) return
-    const count = this.#counts.get(finding.code) ?? 0
-    this.#counts.set(finding.code, count + 1)
+    const kind = `${finding.code} ${finding.severity}`
+    const count = this.#counts.get(kind) ?? 0
+    this.#counts.set(kind, count + 1)
     if (count < keptOfOneCode) this.#kept.set(key, finding)
     else this.#omitted++
   }
