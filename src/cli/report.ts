@@ -5,7 +5,7 @@
  */
 import {constants} from 'node:os'
 import process from 'node:process'
-import {type ErrorCode, type ErrorDetails, type ImgtoolError, isImgtoolError} from '../errors.ts'
+import {type ErrorCode, type ErrorDetails, ImgtoolError, isImgtoolError} from '../errors.ts'
 import {printable, printableText} from '../text.ts'
 import {explainUsage} from './usage-error.ts'
 
@@ -31,7 +31,7 @@ export interface Report {
  */
 export function reportError(error: unknown, options: {command?: string; debug: boolean}): Report {
   const original = unwrap(error)
-  const known = isImgtoolError(original) ? original : explainUsage(original)
+  const known = isImgtoolError(original) ? original : (explainShortage(original) ?? explainUsage(original))
   const lines = known === undefined ? bugLines(original) : errorLines(known, options.command)
   if (options.debug) lines.push(stack(original))
   return {
@@ -62,6 +62,13 @@ function unwrap(error: unknown): unknown {
   let first = error
   while (first instanceof SuppressedError) first = first.suppressed
   return first
+}
+
+/** Modules are loaded when they are needed, and that, too, takes descriptors and memory. */
+function explainShortage(error: unknown): ImgtoolError | undefined {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code
+  if (code !== 'EMFILE' && code !== 'ENFILE' && code !== 'ENOMEM') return undefined
+  return new ImgtoolError('SYSTEM_ERROR', `Cannot load the program: ${code}, the system gives no more`, {cause: error})
 }
 
 function errorLines(error: ImgtoolError, command: string | undefined): string[] {

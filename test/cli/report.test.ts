@@ -22,6 +22,13 @@ test('a hint is a line of its own', (t) => {
   t.is(reportError(error, quiet).text, 'Error: Cannot write "x": no space\\nleft\nHint: Free some\n')
 })
 
+test('a module that cannot be loaded for want of descriptors is no bug', (t) => {
+  const error = Object.assign(new Error("EMFILE: too many open files, open 'x.ts'"), {code: 'EMFILE'})
+  const report = reportError(error, quiet)
+  t.is(report.text, 'Error: Cannot load the program: EMFILE, the system gives no more\n')
+  t.is(report.json.error.code, 'SYSTEM_ERROR')
+})
+
 test('layer 1 is not taken as said where the message says layer 12', (t) => {
   const error = new ImgtoolError('TAR_INVALID', 'Cannot read layer 12', {layer: 1})
   t.is(reportError(error, quiet).text, 'Error: Cannot read layer 12 (layer 1)\n')
