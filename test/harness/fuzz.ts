@@ -9,6 +9,7 @@
  *     npm run test:fuzz -- [--seconds N] [--seed N] [--only NUMBER] [--file ARCHIVE]
  */
 import {mkdtempSync} from 'node:fs'
+import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import process from 'node:process'
 import {parseArgs} from 'node:util'
@@ -55,7 +56,8 @@ async function main(): Promise<void> {
 function watch(from: number): Promise<number> {
   const {file} = values
   const folder = mkdtempSync(join(disk.path, 'fuzz-'))
-  return new Watch({folder, seed, from, ...(until && {until}), ...(file && {file})}, tally, outcomes).ended
+  return new Watch({folder, keep: tmpdir(), seed, from, ...(until && {until}), ...(file && {file})}, tally, outcomes)
+    .ended
 }
 
 /** Inputs that are all refused at the door, or all good, try nothing. */

@@ -10,6 +10,8 @@ import {makeInput} from './inputs.ts'
 export interface Job {
   /** An empty directory of its own. */
   readonly folder: string
+  /** Where inputs are kept that fail. */
+  readonly keep: string
   readonly seed: number
   /** Number of the first input. */
   readonly from: number
@@ -27,13 +29,14 @@ export type Message =
 export const inputName = 'input.tar'
 
 /** Where an input is kept that failed. */
-export function keptName(seed: number, number: number): string {
-  return `/tmp/imgtool-fuzz-${seed}-${number}.tar`
+export function keptName({keep, seed}: Pick<Job, 'keep' | 'seed'>, number: number): string {
+  return join(keep, `imgtool-fuzz-${seed}-${number}.tar`)
 }
 
 if (process.send !== undefined) await work(JSON.parse(process.argv[2]!))
 
-async function work({folder, seed, from, until, file}: Job): Promise<void> {
+async function work(job: Job): Promise<void> {
+  const {folder, seed, from, until, file} = job
   const parent = join(folder, 'place')
   mkdirSync(parent)
   const place: Place = {parent, target: join(parent, 'target'), sentinel: new Sentinel(join(folder, 'outside'))}
@@ -42,7 +45,7 @@ async function work({folder, seed, from, until, file}: Job): Promise<void> {
     const title = file === undefined ? write(path, seed, number, place) : copy(path, file)
     await tell({kind: 'begins', number, title})
     const verdict = await checkArchive(path, place)
-    if (verdict.problems.length > 0) copyFileSync(path, keptName(seed, number))
+    if (verdict.problems.length > 0) copyFileSync(path, keptName(job, number))
     // Kilobytes.
     await tell({kind: 'ends', number, peak: process.resourceUsage().maxRSS * 1024, ...verdict})
   }
