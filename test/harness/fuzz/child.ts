@@ -21,9 +21,13 @@ export interface Job {
   readonly file?: string
 }
 
+const MiB = 1024 ** 2
+/** Bytes that the process may ever have. Its inputs are small, but threads that come and go leave some of theirs behind. */
+const maximumMemory = 768 * MiB
+
 export type Message =
   | {readonly kind: 'begins'; readonly number: number; readonly title: string}
-  | ({readonly kind: 'ends'; readonly number: number; readonly peak: number} & Verdict)
+  | ({readonly kind: 'ends'; readonly number: number} & Verdict)
 
 /** Where the child keeps the input at work, below its folder. */
 export const inputName = 'input.tar'
@@ -44,10 +48,14 @@ async function work(job: Job): Promise<void> {
   for (let number = from; number === from || (until !== undefined && Date.now() < until); number++) {
     const title = file === undefined ? write(path, seed, number, place) : copy(path, file)
     await tell({kind: 'begins', number, title})
-    const verdict = await checkArchive(path, place)
-    if (verdict.problems.length > 0) copyFileSync(path, keptName(job, number))
-    // Kilobytes.
-    await tell({kind: 'ends', number, peak: process.resourceUsage().maxRSS * 1024, ...verdict})
+    const {problems, outcome} = await checkArchive(path, place)
+    const peak = process.resourceUsage().maxRSS * 1024
+    const isLarge = peak > maximumMemory
+    const all = [...problems, ...(isLarge ? [`the process has had ${Math.round(peak / MiB)} MiB`] : [])]
+    if (all.length > 0) copyFileSync(path, keptName(job, number))
+    await tell({kind: 'ends', number, outcome, problems: all})
+    // The peak is that of the process: only another one has its own.
+    if (isLarge) break
   }
   process.disconnect()
 }

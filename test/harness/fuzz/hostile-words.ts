@@ -2,10 +2,11 @@
 
 /** Names of entries and targets of links. @param outside directory that nothing may reach */
 export function hostileNames(outside: string): string[] {
-  const up = `../${outside.split('/').at(-1)}`
+  // From a target in a directory beside it.
+  const up = `../../${outside.split('/').at(-1)}`
   return [
     ...['a', 'b', 'c', 'a/b', 'a/b/c', 'b/a', './a', 'a/', '/a', '//a//b', 'a/./b'],
-    ...['', '.', './', '/', '..', 'a/..', 'a/../../b', up, `${up}/file`, `a/../../${up.slice(3)}/new`],
+    ...['', '.', './', '/', '..', 'a/..', 'a/../../b', up, `${up}/file`, `a/../${up}/new`],
     ...[
       outside,
       `${outside}/file`,
@@ -20,6 +21,12 @@ export function hostileNames(outside: string): string[] {
     ...['\xff\xfe', 'a\nb', '\x1b[31mred', '\x7f', 'caf\xc3\xa9', 'a\\b', 'c:\\a', ' ', '__proto__', 'constructor'],
     ...['layer.tar', 'manifest.json', '../0/layer.tar', '.imgtool-0123456789ab'],
   ]
+}
+
+/** Targets of links that lead out, where a link can. */
+export function waysOut(outside: string): string[] {
+  const up = `../../${outside.split('/').at(-1)}`
+  return [outside, `${outside}/a`, up, `${up}/a/b`, `a/../${up}`, `/proc/self/root${outside}`]
 }
 
 /** Values of number fields, as the bytes of a field. */

@@ -1,6 +1,7 @@
 /** Damages the tar of a layer: bytes, fields, members, order; checksums are made right again more often than not. */
 import {
   checksumOf,
+  directory,
   endOfTar,
   file,
   gnuLong,
@@ -12,7 +13,7 @@ import {
   symlink,
 } from '../../helpers/tar.ts'
 import type {Dice} from '../random.ts'
-import {hostileNames, hostileNumbers, hostileRecords} from './hostile-words.ts'
+import {hostileNames, hostileNumbers, hostileRecords, waysOut} from './hostile-words.ts'
 
 /** Header fields: offset and length. @see POSIX pax, "ustar Interchange Format" */
 const names = [
@@ -46,6 +47,7 @@ const tarChanges: readonly (readonly [number, Change])[] = [
   [6, changeField],
   [3, changeMembers],
   [5, insertMembers],
+  [3, insertWayOut],
   [1, cutOrGrow],
 ]
 
@@ -111,6 +113,27 @@ function insertMembers(tar: Buffer, dice: Dice, outside: string): Buffer {
   for (let count = 1 + dice.below(3); count > 0; count--)
     changed = insertAt(changed, makeMember(name, dice, outside), dice)
   return changed
+}
+
+/** A link that leads out, and something that goes through it: made, replaced, linked to, deleted. */
+function insertWayOut(tar: Buffer, dice: Dice, outside: string): Buffer {
+  const name = dice.pick(['a', 'b', 'c', 'a/b', 'etc', 'way-out'])
+  const below = `${name}/${dice.pick(['file', 'new', 'a', 'a/file', 'a/b', 'empty', 'link', 'link/file'])}`
+  const link = symlink(name, dice.pick(waysOut(outside)).slice(0, 100))
+  const through = dice.pick([
+    () => file(below, 'written', {mode: 0o4777}),
+    () => directory(below, {mode: 0o700, uid: 1}),
+    () => symlink(below, 'elsewhere'),
+    () => hardlink('stolen', below),
+    () => hardlink(below, 'stolen'),
+    () => file(below.replace(/[^/]*$/, '.wh.$&')),
+    () => file(`${name}/.wh..wh..opq`),
+    () => file(`${below}/.wh..wh..opq`),
+    () => directory(name, {mode: 0o711}),
+    () => file(name, 'in its place'),
+    () => Buffer.concat([pax([['SCHILY.xattr.user.a', 'b']]), directory(below)]),
+  ])()
+  return insertAt(tar, Buffer.concat(dice.chance(0.8) ? [link, through] : [through, link]), dice)
 }
 
 function makeMember(name: string, dice: Dice, outside: string): Buffer {
