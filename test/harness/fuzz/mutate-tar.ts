@@ -34,10 +34,13 @@ const numbers = [
   [483, 12],
 ] as const
 
-/** @param outside directory that nothing may reach */
-export function mutateTar(tar: Buffer, dice: Dice, outside: string): Buffer {
+/**
+ * @param outside directory that nothing may reach
+ * @returns also what was done
+ */
+export function mutateTar(tar: Buffer, dice: Dice, outside: string): {readonly bytes: Buffer; readonly what: string} {
   const change = dice.weighted(tarChanges)
-  return change(Buffer.from(tar), dice, outside)
+  return {bytes: change(Buffer.from(tar), dice, outside), what: change.name}
 }
 
 type Change = (tar: Buffer, dice: Dice, outside: string) => Buffer
@@ -47,7 +50,7 @@ const tarChanges: readonly (readonly [number, Change])[] = [
   [6, changeField],
   [3, changeMembers],
   [5, insertMembers],
-  [3, insertWayOut],
+  [6, insertWayOut],
   [1, cutOrGrow],
 ]
 
@@ -117,8 +120,8 @@ function insertMembers(tar: Buffer, dice: Dice, outside: string): Buffer {
 
 /** A link that leads out, and something that goes through it: made, replaced, linked to, deleted. */
 function insertWayOut(tar: Buffer, dice: Dice, outside: string): Buffer {
-  const name = dice.pick(['a', 'b', 'c', 'a/b', 'etc', 'way-out'])
-  const below = `${name}/${dice.pick(['file', 'new', 'a', 'a/file', 'a/b', 'empty', 'link', 'link/file'])}`
+  const name = dice.pick(['a', 'a/b', 'etc', 'way-out', 'way-out'])
+  const below = `${name}/${dice.pick(['file', 'new', 'a', 'a/file', 'a/new', 'a/b/file', 'a/b/new', 'empty', 'link/file'])}`
   const link = symlink(name, dice.pick(waysOut(outside)).slice(0, 100))
   const through = dice.pick([
     () => file(below, 'written', {mode: 0o4777}),
