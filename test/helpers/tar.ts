@@ -115,24 +115,20 @@ export type SparseForm = (typeof sparseForms)[number]
 export function sparseFile(form: SparseForm, name: string, size: number, pieces: readonly Piece[]): Buffer {
   const data = pieces.map((piece) => piece.data).join('')
   const numbers = pieces.flatMap(({offset, data: {length}}) => [offset, length])
+  // As GNU tar does: a map in records has at least the piece that marks the end.
+  const ended = numbers.length === 0 ? [size, 0] : numbers
   switch (form) {
     case 'gnu':
       return oldGnuFile(name, size, numbers, data)
     case '0.0': {
-      const keys = ['GNU.sparse.offset', 'GNU.sparse.numbytes']
-      const map = numbers.map((number, at) => [keys[at % 2]!, String(number)] as const)
-      const head = [
-        ['GNU.sparse.size', String(size)],
-        ['GNU.sparse.numblocks', String(pieces.length)],
-      ] as const
-      return Buffer.concat([pax([...head, ...map]), file(name, data)])
+      return Buffer.concat([pax([...sparseRecords(size, ended), ...repeatedNumbers(ended)]), file(name, data)])
     }
     case '0.1': {
       const map = [
-        ['GNU.sparse.size', String(size)],
-        ['GNU.sparse.map', numbers.join(',')],
+        ['GNU.sparse.name', name],
+        ['GNU.sparse.map', ended.join(',')],
       ] as const
-      return Buffer.concat([pax([['GNU.sparse.name', name], ...map]), file('GNUSparseFile.0/x', data)])
+      return Buffer.concat([pax([...sparseRecords(size, ended), ...map]), file('GNUSparseFile.0/x', data)])
     }
     case '1.0': {
       const lines = Buffer.from([pieces.length, ...numbers].map((number) => `${number}\n`).join(''))
@@ -145,6 +141,19 @@ export function sparseFile(form: SparseForm, name: string, size: number, pieces:
       return Buffer.concat([pax(records), file('GNUSparseFile.0/x', Buffer.concat([map, Buffer.from(data, 'latin1')]))])
     }
   }
+}
+
+/** The records of a map in PAX records, without the map itself. */
+export function sparseRecords(size: number, numbers: readonly number[]): (readonly [string, string])[] {
+  return [
+    ['GNU.sparse.size', String(size)],
+    ['GNU.sparse.numblocks', String(numbers.length / 2)],
+  ]
+}
+
+/** A map in the form 0.0. */
+export function repeatedNumbers(numbers: readonly number[]): (readonly [string, string])[] {
+  return numbers.map((number, at) => [at % 2 ? 'GNU.sparse.numbytes' : 'GNU.sparse.offset', String(number)])
 }
 
 /** An old GNU sparse file with any numbers in its map, also false ones. */

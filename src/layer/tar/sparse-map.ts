@@ -8,6 +8,7 @@ import type {PaxRecord} from './pax.ts'
 import {
   checkMap,
   extensionPieces,
+  hasSparseRecords,
   oldGnuHeader,
   oldGnuPieces,
   paxMap,
@@ -28,8 +29,14 @@ export interface SparseQuestion {
   readonly ordered: readonly PaxRecord[]
 }
 
-/** The map, checked; undefined for an ordinary file. */
+/**
+ * The map, checked; undefined for an ordinary file.
+ *
+ * @throws {ImgtoolError} TAR_INVALID also where two notations compete
+ */
 export function* readSparseMap(question: SparseQuestion, limits: Limits): Grammar<SparseMap | undefined> {
+  if (question.isOldGnu && hasSparseRecords(question.ordered))
+    throw new ImgtoolError('TAR_INVALID', 'The map of a sparse file stands in its header and in PAX records')
   if (question.isOldGnu) return checkMap(yield* readOldGnuMap(question.block, limits), question.stored, limits)
   const map = paxMap(question.records, question.ordered, limits)
   if (map === undefined) return undefined

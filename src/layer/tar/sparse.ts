@@ -44,31 +44,58 @@ export function oldGnuHeader(block: Buffer): {pieces: SparsePiece[]; more: boole
   return {...oldGnuPieces(block, headerPieces), size: headerNumber(block, headerPieces.size, 12, 'sparse size')}
 }
 
+const sparseKeys: ReadonlySet<ByteString> = new Set(
+  ['major', 'minor', 'name', 'size', 'realsize', 'numblocks', 'map', 'offset', 'numbytes'].map(
+    (key) => `GNU.sparse.${key}`,
+  ),
+)
+
+/** Whether PAX records speak of a sparse file, even if they take it back. */
+export function hasSparseRecords(ordered: readonly PaxRecord[]): boolean {
+  return ordered.some(([key]) => sparseKeys.has(key))
+}
+
 /**
  * The map of the PAX forms 0.0 and 0.1, which lies in the records.
  *
+ * Records that lack something or contradict each other are refused: Go, GNU tar and libarchive take such a file for a sparse
+ * one or for an ordinary one, with another name, size or content.
+ *
  * @param ordered the records as they came: form 0.0 repeats keys
  * @returns undefined when the entry is not sparse, `'in content'` for form 1.0, whose map precedes the data
+ * @see Go archive/tar reader.go, readGNUSparsePAXHeaders; GNU tar sparse.c
  */
 export function paxMap(
   records: ReadonlyMap<ByteString, ByteString>,
   ordered: readonly PaxRecord[],
   limits: Limits,
 ): SparseMap | 'in content' | undefined {
-  if (records.get('GNU.sparse.major') === '1' && (records.get('GNU.sparse.minor') ?? '0') === '0') return 'in content'
-  if (records.has('GNU.sparse.major')) throw invalid('its version is unknown')
-  const size = records.get('GNU.sparse.size')
-  if (size === undefined) return undefined
+  if (!hasSparseRecords(ordered)) return undefined
   const map = records.get('GNU.sparse.map')
-  const numbers = map === undefined ? repeatedNumbers(ordered) : map.split(',')
-  return {pieces: toPieces(numbers, limits), size: paxNumber(size, 'sparse size')}
+  const repeated = repeatedNumbers(ordered)
+  const blocks = records.get('GNU.sparse.numblocks')
+  const version = [records.get('GNU.sparse.major'), records.get('GNU.sparse.minor')].join('.')
+  if (version === '1.0') {
+    if ((map ?? blocks) !== undefined || repeated.length > 0) throw invalid('it has two maps')
+    return 'in content'
+  }
+  if (version !== '.') throw invalid('its version is unknown')
+  if (map === undefined && repeated.length === 0) throw invalid('it has no map')
+  if (map !== undefined && repeated.length > 0) throw invalid('it has two maps')
+  const pieces = toPieces(map?.split(',') ?? repeated, limits)
+  if (blocks === undefined || paxNumber(blocks, 'sparse number of pieces') !== pieces.length)
+    throw invalid(`it has ${pieces.length} pieces, ${blocks ?? 'an unknown number'} are said to be there`)
+  return {pieces, size: paxRealSize(records)}
 }
 
-/** Real size of a file in PAX form 1.0. */
+/** Real size of a file in a PAX form; those before 1.0 call it otherwise. */
 export function paxRealSize(records: ReadonlyMap<ByteString, ByteString>): number {
-  const size = records.get('GNU.sparse.realsize') ?? records.get('GNU.sparse.size')
-  if (size === undefined) throw invalid('it has no size')
-  return paxNumber(size, 'sparse size')
+  const size = records.get('GNU.sparse.size')
+  const realSize = records.get('GNU.sparse.realsize')
+  const either = size ?? realSize
+  if (either === undefined) throw invalid('it has no size')
+  if (realSize !== undefined && realSize !== either) throw invalid('it has two sizes')
+  return paxNumber(either, 'sparse size')
 }
 
 /** Pieces from numbers that alternate between offset and length. */
@@ -109,9 +136,10 @@ export function checkMap(map: SparseMap, stored: number, limits: Limits): Sparse
 }
 
 function repeatedNumbers(ordered: readonly PaxRecord[]): string[] {
-  return ordered
-    .filter(([key]) => key === 'GNU.sparse.offset' || key === 'GNU.sparse.numbytes')
-    .map(([, value]) => value)
+  const repeated = ordered.filter(([key]) => key === 'GNU.sparse.offset' || key === 'GNU.sparse.numbytes')
+  const alternates = repeated.every(([key], at) => key === (at % 2 === 0 ? 'GNU.sparse.offset' : 'GNU.sparse.numbytes'))
+  if (!alternates) throw invalid('its offsets and lengths do not alternate')
+  return repeated.map(([, value]) => value)
 }
 
 function invalid(why: string): ImgtoolError {

@@ -2,7 +2,18 @@ import test from 'ava'
 import fc from 'fast-check'
 import type {Limits} from '../../../src/limits.ts'
 import {readEntries} from '../../helpers/entries.ts'
-import {base256, type Field, file, oldGnuFile, pax, sparseFile, sparseForms, tar} from '../../helpers/tar.ts'
+import {
+  base256,
+  type Field,
+  file,
+  oldGnuFile,
+  pax,
+  repeatedNumbers,
+  sparseFile,
+  sparseForms,
+  sparseRecords,
+  tar,
+} from '../../helpers/tar.ts'
 
 const only = (bytes: Buffer, limits: Partial<Limits> = {}) => {
   const [first, ...rest] = readEntries(tar(bytes, file('next')), undefined, limits)
@@ -89,18 +100,13 @@ for (const [title, size, numbers, stored] of badMaps) {
       ['GNU.sparse.minor', '0'],
       ['GNU.sparse.realsize', String(size)],
     ] as const
+    const ended = numbers.length === 0 ? [0, 0] : numbers
     const list = [numbers.length / 2, ...numbers].map((number) => `${number}\n`).join('')
-    const repeated = numbers.map(
-      (number, at) => [at % 2 ? 'GNU.sparse.numbytes' : 'GNU.sparse.offset', String(number)] as const,
-    )
     const forms = {
       gnu: oldGnuFile('s', size, numbers, data),
-      '0.0': Buffer.concat([pax([['GNU.sparse.size', String(size)], ...repeated]), file('s', data)]),
+      '0.0': Buffer.concat([pax([...sparseRecords(size, ended), ...repeatedNumbers(ended)]), file('s', data)]),
       '0.1': Buffer.concat([
-        pax([
-          ['GNU.sparse.size', String(size)],
-          ['GNU.sparse.map', numbers.join(',') || '0,0'],
-        ]),
+        pax([...sparseRecords(size, ended), ['GNU.sparse.map', ended.join(',')]]),
         file('s', data),
       ]),
       '1.0': Buffer.concat([pax(version), file('s', list.padEnd(512, '\0') + data)]),
@@ -164,68 +170,73 @@ test('a map in the content of a file without content is refused', (t) => {
   t.throws(() => only(Buffer.concat([head, file('s')])), {code: 'TAR_INVALID'})
 })
 
-for (const [title, records] of [
-  [
-    'an unknown version',
-    [
-      ['GNU.sparse.major', '2'],
-      ['GNU.sparse.minor', '0'],
-      ['GNU.sparse.realsize', '1'],
-    ],
-  ],
-  [
-    'an unknown minor version',
-    [
-      ['GNU.sparse.major', '1'],
-      ['GNU.sparse.minor', '1'],
-      ['GNU.sparse.realsize', '1'],
-    ],
-  ],
-  [
-    'version 0 written out',
-    [
-      ['GNU.sparse.major', '0'],
-      ['GNU.sparse.minor', '1'],
-      ['GNU.sparse.realsize', '1'],
-    ],
-  ],
-  [
-    'version 1 without a size',
-    [
-      ['GNU.sparse.major', '1'],
-      ['GNU.sparse.minor', '0'],
-    ],
-  ],
-  [
-    'an odd number of numbers',
-    [
-      ['GNU.sparse.size', '10'],
-      ['GNU.sparse.map', '0'],
-    ],
-  ],
-  [
-    'a map that is no list',
-    [
-      ['GNU.sparse.size', '10'],
-      ['GNU.sparse.map', 'a,b'],
-    ],
-  ],
-  [
-    'a size that is no number',
-    [
-      ['GNU.sparse.size', '1e3'],
-      ['GNU.sparse.map', '0,0'],
-    ],
-  ],
-  [
-    'a size beyond 2^53-1',
-    [
-      ['GNU.sparse.size', '99999999999999999999'],
-      ['GNU.sparse.map', '0,0'],
-    ],
-  ],
-] as const) {
+const version = [
+  ['GNU.sparse.major', '1'],
+  ['GNU.sparse.minor', '0'],
+] as const
+const [major, minor] = version
+const size = ['GNU.sparse.size', '10'] as const
+const realSize = ['GNU.sparse.realsize', '10'] as const
+const name = ['GNU.sparse.name', 'other'] as const
+const map = ['GNU.sparse.map', '0,3,10,0'] as const
+const repeated = repeatedNumbers([0, 3, 10, 0])
+const blocks = ['GNU.sparse.numblocks', '2'] as const
+
+/** What is stored is right for the map in the records, or else for the one in the content. */
+for (const [title, records, content = 'abc'] of [
+  ['an unknown version', [['GNU.sparse.major', '2'], minor, realSize]],
+  ['an unknown minor version', [major, ['GNU.sparse.minor', '1'], realSize]],
+  ['version 0 written out', [['GNU.sparse.major', '0'], ['GNU.sparse.minor', '1'], size, blocks, map]],
+  ['a major version without a minor one', [major, realSize], '0\n'.padEnd(512, '\0')],
+  ['an emptied minor version', [...version, ['GNU.sparse.minor', ''], realSize], '0\n'.padEnd(512, '\0')],
+  ['a minor version without a major one', [minor, size, blocks, map]],
+  ['version 1 without a size', [...version], '0\n'.padEnd(512, '\0')],
+  ['version 1 and two sizes', [...version, ['GNU.sparse.size', '11'], realSize], '0\n'.padEnd(512, '\0')],
+  ['version 1 and a map', [...version, realSize, map], '0\n'.padEnd(512, '\0')],
+  ['version 1 and a repeated map', [...version, realSize, ...repeated], '0\n'.padEnd(512, '\0')],
+  ['version 1 and a number of pieces', [...version, realSize, blocks], '0\n'.padEnd(512, '\0')],
+  ['a name alone', [name]],
+  ['a size alone', [size]],
+  ['a size and a number of pieces', [size, blocks]],
+  ['a size and an emptied map', [size, ['GNU.sparse.numblocks', '0'], ['GNU.sparse.map', '']], ''],
+  ['a map without a size', [blocks, map]],
+  ['a map without a number of pieces', [size, map]],
+  ['a repeated map without a number of pieces', [size, ...repeated]],
+  ['a map and another number of pieces', [size, ['GNU.sparse.numblocks', '1'], map]],
+  ['a map and a number of pieces that is none', [size, ['GNU.sparse.numblocks', '2.0'], map]],
+  ['a map and two sizes', [size, ['GNU.sparse.realsize', '11'], blocks, map]],
+  ['two maps', [size, blocks, map, ...repeated]],
+  ['lengths before offsets', [size, blocks, repeated[1]!, repeated[0]!, ...repeated.slice(2)]],
+  ['offsets, then lengths', [size, blocks, repeated[0]!, repeated[2]!, repeated[1]!, repeated[3]!]],
+  ['an odd number of numbers', [size, blocks, ['GNU.sparse.map', '0,3,10']]],
+  ['a map that is no list', [size, ['GNU.sparse.numblocks', '1'], ['GNU.sparse.map', 'a,b']]],
+  ['a size that is no number', [['GNU.sparse.size', '1e3'], blocks, map]],
+  ['a size beyond 2^53-1', [['GNU.sparse.size', '99999999999999999999'], blocks, map]],
+] as readonly (readonly [string, readonly (readonly [string, string])[], string?])[]) {
   test(`PAX records with ${title} are refused`, (t) => {
-    t.throws(() => only(Buffer.concat([pax(records), file('s', '0\n'.padEnd(512, '\0'))])), {code: 'TAR_INVALID'})
+    t.throws(() => only(Buffer.concat([pax(records), file('s', content)])), {code: 'TAR_INVALID'})
   })
 }
+
+for (const [title, records] of [
+  ['a map', [size, blocks, map]],
+  ['a repeated map', [size, blocks, ...repeated]],
+  ['the size of version 1', [realSize, blocks, map]],
+  ['one size twice', [size, realSize, blocks, map]],
+  ['the last of two sizes', [['GNU.sparse.size', '11'], size, blocks, map]],
+] as readonly (readonly [string, readonly (readonly [string, string])[]])[]) {
+  test(`PAX records with ${title} describe a sparse file`, (t) => {
+    const {entry, content} = only(Buffer.concat([pax([name, ...records]), file('s', 'abc')]))
+    t.like(entry, {path: 'other', size: 10, pieces: [{offset: 0, length: 3}]})
+    t.is(content, 'abc'.padEnd(10, '\0'))
+  })
+}
+
+test('a map in a header and one in PAX records are refused', (t) => {
+  for (const records of [[name], [size, blocks, map], [...version, realSize]])
+    t.throws(() => only(Buffer.concat([pax(records), oldGnuFile('s', 10, [0, 3], 'abc')])), {code: 'TAR_INVALID'})
+})
+
+test('PAX records of a sparse file that no reader knows are ignored', (t) => {
+  t.like(only(Buffer.concat([pax([['GNU.sparse.other', '1']]), file('s', 'abc')])).entry, {path: 's', size: 3})
+})
