@@ -5,8 +5,9 @@ import {detectCompressions, measure} from '../src/cli/measure.ts'
 import {fullFlag, imageArgument} from '../src/cli/shared-options.ts'
 import {ImgtoolError} from '../src/errors.ts'
 import {resolveV1} from '../src/ids.ts'
+import {requireWhole} from '../src/image/missing.ts'
 import type {Image} from '../src/image/model.ts'
-import {requireWhole, type Source, selectImage} from '../src/open.ts'
+import {type Source, selectImage} from '../src/open.ts'
 import {formatImage, type InspectedImage, inspectedImage} from '../src/view/inspect.ts'
 
 export default class Inspect extends BaseCommand<typeof Inspect> {
@@ -33,8 +34,7 @@ export default class Inspect extends BaseCommand<typeof Inspect> {
     await using source = await this.open(this.args.image)
     const image = selectImage(source, this.platform)
     if (this.flags.raw) return writeBytes(manifestOf(image))
-    if (this.flags.config) return writeBytes(await this.configOf(source, image))
-    requireWhole(source, image)
+    if (this.flags.config) return writeBytes((await this.withIDs(source, image)).config)
     const known = await this.withIDs(source, image)
     const sizes = await measure(known.layers, {exact: true, limits: this.limits})
     const inspected = inspectedImage(source, known, {sizes, compressions: await detectCompressions(known.layers)})
@@ -42,14 +42,10 @@ export default class Inspect extends BaseCommand<typeof Inspect> {
     return inspected
   }
 
-  private async configOf(source: Source, image: Image): Promise<Buffer> {
-    if (source.set.format === 'docker-v1') requireWhole(source, image)
-    return (await this.withIDs(source, image)).config
-  }
-
   /** An image as docker makes it of one saved before 1.10; other images as they are. */
   private async withIDs({set}: Source, image: Image): Promise<Image> {
     if (image.v1ID === undefined || set.format !== 'docker-v1') return image
+    requireWhole(image)
     const resolved = await resolveV1(set, {limits: this.limits, wanted: [image.v1ID]})
     const {imageID, config, diffIDs} = resolved.get(image.v1ID)!
     return {...image, imageID, config, layers: image.layers.map((layer, n) => ({...layer, diffID: diffIDs[n]!}))}

@@ -6,7 +6,7 @@ import type {Destination, Format} from './destination.ts'
 import type {Digest} from './digest.ts'
 import {ImgtoolError} from './errors.ts'
 import {saysSystem} from './image/better-config.ts'
-import {whyMissing} from './image/missing.ts'
+import {requireWhole} from './image/missing.ts'
 import type {Image, Platform} from './image/model.ts'
 import {DockerArchiveWriter} from './image/write/docker-archive.ts'
 import {DockerV1Writer} from './image/write/docker-v1.ts'
@@ -16,7 +16,7 @@ import {startBudget} from './layer/read.ts'
 import {defaultLimits, type Limits} from './limits.ts'
 import {type CopiedImage, toNewImages} from './new-images.ts'
 import {type NameOptions, renameImages} from './new-names.ts'
-import {requireWhole, type Source} from './open.ts'
+import type {Source} from './open.ts'
 import {explainWriteError, type Output, type OutputOptions, openOutput} from './output.ts'
 import {startHashing} from './threads.ts'
 import type {Progress} from './unpack.ts'
@@ -69,7 +69,7 @@ export async function convertImages(
   destination: Destination,
   options: ConvertOptions = {},
 ): Promise<ConvertResult> {
-  for (const image of images) requireLayers(source, image)
+  for (const image of images) requireWhole(image)
   const named = renameImages(images, destination, options)
   try {
     await using output = await openOutput(destination, options)
@@ -88,13 +88,6 @@ const writers: Readonly<Record<Format, (output: Output) => ImageWriter>> = {
   'docker-archive': ({archive}) => new DockerArchiveWriter(archive),
   'docker-1.10': ({archive}) => new DockerV1Writer(archive, {manifest: true}),
   'docker-v1': ({archive}) => new DockerV1Writer(archive, {manifest: false}),
-}
-
-/** A layer that is missing must not be found out when the others are written. */
-function requireLayers(source: Source, image: Image): void {
-  requireWhole(source, image)
-  const damage = image.layers.map(({blob}) => whyMissing(blob)).find((error) => error !== undefined)
-  if (damage !== undefined) throw damage
 }
 
 async function writeImages(

@@ -1,6 +1,6 @@
 /** One layer that does what several layers of an image do, as a tar; for export and squash. */
 import {watchedBlob} from './archive/watched-blob.ts'
-import {requireLayers} from './image/missing.ts'
+import {requireWhole} from './image/missing.ts'
 import type {Image, Layer} from './image/model.ts'
 import type {OnWarning} from './layer/change.ts'
 import {type FlatFacts, type FlattenOptions, flatten} from './layer/flatten.ts'
@@ -28,7 +28,7 @@ export async function* flattenImage(
   from: number,
   options: FlattenImageOptions = {},
 ): AsyncGenerator<Buffer, FlatFacts> {
-  requireLayers(image)
+  requireWhole(image)
   const {limits = defaultLimits, onProgress, ...rest} = options
   const layers = onProgress === undefined ? image.layers : await watchLayers(image.layers, onProgress)
   await using threads = startHashing(image.layers.reduce((sum, {blob}) => sum + blob.size, 0))

@@ -1,5 +1,6 @@
 /** The files of an image without unpacking it: its merged root file system, or one layer as it is. */
 import {ImgtoolError} from './errors.ts'
+import {requireWhole} from './image/missing.ts'
 import type {Image} from './image/model.ts'
 import {ChangeDecoder, whiteoutKind} from './layer/change.ts'
 import {MergedTree} from './layer/merged-tree.ts'
@@ -50,7 +51,7 @@ export interface ListOptions {
  * @throws {ImgtoolError} PATH_NOT_FOUND, PARENT_MISSING, BLOB_MISSING, and whatever reading layers throws
  */
 export async function listFiles(image: Image, options: ListOptions = {}): Promise<ListedFile[]> {
-  if (image.broken !== undefined) throw image.broken
+  requireWhole(image)
   const budget = startBudget(options.limits ?? defaultLimits)
   const tree = new MergedTree(() => countEntry(budget))
   for (const layer of image.layers) {

@@ -100,15 +100,6 @@ export function parsePlatform(text: string): Platform {
 }
 
 /**
- * Refuses an image whose archive is partial before anything is done with it.
- *
- * @throws {ImgtoolError} PARENT_MISSING or BLOB_MISSING
- */
-export function requireWhole(source: Source, image: Image): void {
-  if (image.broken !== undefined) throw image.broken.within({archive: source.archive.label})
-}
-
-/**
  * Refuses an archive that is not what the transport of its reference says.
  *
  * @throws {ImgtoolError} FORMAT_UNKNOWN

@@ -9,7 +9,7 @@ import {ImgtoolError} from './errors.ts'
 import {flattenImage} from './flatten-image.ts'
 import {resolveV1} from './ids.ts'
 import {withPlatform} from './image/better-config.ts'
-import {requireLayers} from './image/missing.ts'
+import {requireWhole} from './image/missing.ts'
 import type {Image, Layer} from './image/model.ts'
 import {squashConfig} from './image/squash-config.ts'
 import type {FlatFacts} from './layer/flatten.ts'
@@ -44,7 +44,7 @@ export async function squashImage(
   destination: Destination,
   options: SquashOptions = {},
 ): Promise<SquashResult> {
-  requireLayers(image)
+  requireWhole(image)
   const {from: first = 0, ...rest} = options
   const from = findLayer(image, first)
   const flat = await spoolLayers(image, from, options)

@@ -2,7 +2,7 @@
 import type {Digest} from './digest.ts'
 import type {TargetState} from './driver/target.ts'
 import {ImgtoolError} from './errors.ts'
-import {requireLayers} from './image/missing.ts'
+import {requireWhole} from './image/missing.ts'
 import type {Image} from './image/model.ts'
 import {ChangeDecoder, type ChangeSink, type OnWarning} from './layer/change.ts'
 import {MergedTree} from './layer/merged-tree.ts'
@@ -67,7 +67,7 @@ export interface UnpackResult {
  */
 export async function unpackImage(image: Image, target: string, options: UnpackOptions = {}): Promise<UnpackResult> {
   requireSystem()
-  requireLayers(image)
+  requireWhole(image)
   const {checkTarget} = await import('./driver/target.ts')
   const {describeLosses, readPrivileges} = await import('./driver/privileges.ts')
   const force = options.force ?? false

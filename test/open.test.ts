@@ -4,15 +4,7 @@ import process from 'node:process'
 import test, {type ExecutionContext} from 'ava'
 import {ImgtoolError} from '../src/errors.ts'
 import {findParents} from '../src/image/parents.ts'
-import {
-  formatPlatform,
-  openSource,
-  parsePlatform,
-  requireWhole,
-  type Source,
-  selectImage,
-  selectImages,
-} from '../src/open.ts'
+import {formatPlatform, openSource, parsePlatform, type Source, selectImage, selectImages} from '../src/open.ts'
 import {parseReference} from '../src/reference.ts'
 import {
   descriptorOf,
@@ -225,12 +217,4 @@ test('reads a file whose name has colons', async (t) => {
   const source: Source = await openSource(parseReference(`${path}:other:1`, (candidate) => candidate === path))
   t.teardown(() => source[Symbol.asyncDispose]())
   t.is(selectImage(source).index, 1)
-})
-
-test('refuses a partial image with the name of its archive', async (t) => {
-  const source = await sourceOf(t, v1Members([{id: 'b', parent: 'a'}]))
-  const error = thrown(t, () => requireWhole(source, selectImage(source)), 'PARENT_MISSING')
-  t.is(error.details.archive, source.archive.label)
-  const whole = await sourceOf(t, v1Members([{id: 'a'}]))
-  t.notThrows(() => requireWhole(whole, selectImage(whole)))
 })

@@ -24,11 +24,15 @@ export function whyMissing(blob: Blob): ImgtoolError | undefined {
 }
 
 /**
- * Refuses an image that cannot be read whole: a layer that is missing must not be found out when the others are written.
+ * Refuses an image of which not everything is there before anything is done with it: what is missing must not be found out
+ * when half of the work is done.
  *
- * @throws {ImgtoolError} PARENT_MISSING, BLOB_MISSING
+ * @throws {ImgtoolError} PARENT_MISSING or BLOB_MISSING
  */
-export function requireLayers({broken, layers}: Image): void {
-  const damage = broken ?? layers.map(({blob}) => whyMissing(blob)).find((error) => error !== undefined)
-  if (damage !== undefined) throw damage
+export function requireWhole({broken, layers}: Pick<Image, 'broken' | 'layers'>): void {
+  if (broken !== undefined) throw broken
+  for (const {blob, index} of layers) {
+    const error = whyMissing(blob)
+    if (error !== undefined) throw error.within({layer: index})
+  }
 }
