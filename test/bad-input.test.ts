@@ -58,6 +58,12 @@ function canMount(): boolean {
   }
 }
 
+/** A small disk that goes with the test. */
+function mountTmpfs(t: ExecutionContext, directory: string, options: string): void {
+  execFileSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', directory])
+  t.teardown(() => execFileSync('umount', [directory]))
+}
+
 /** A folder with an archive, where a target is to appear: `work/target`. */
 interface Bench {
   readonly root: string
@@ -252,49 +258,33 @@ test('a layout with a file that may not be read is refused', async (t) => {
 
 mountTest('a full disk is refused, and has its space back', async (t) => {
   const there = bench(t)
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', there.work])
-  try {
-    await fails(t, there, there.archive, 'NO_SPACE')
-  } finally {
-    execFileSync('umount', [there.work])
-  }
+  mountTmpfs(t, there.work, 'size=1m')
+  await fails(t, there, there.archive, 'NO_SPACE')
 })
 
 mountTest('a disk without inodes is refused', async (t) => {
   const layer = tarOf(Array.from({length: 100}, (_, n) => ({name: `f${n}`, body: 'x'})))
   const there = bench(t, tarOf(dockerMembers([{layers: [layer]}])))
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'nr_inodes=50', 'tmpfs', there.work])
-  try {
-    await fails(t, there, there.archive, 'NO_SPACE')
-  } finally {
-    execFileSync('umount', [there.work])
-  }
+  mountTmpfs(t, there.work, 'nr_inodes=50')
+  await fails(t, there, there.archive, 'NO_SPACE')
 })
 
 mountTest('a full temporary directory is refused with what to do about it', async (t) => {
   const there = bench(t, gzipSync(good))
   const small = mkdtempSync(join(there.root, 'tmp-'))
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', small])
-  try {
-    const env = {TMPDIR: small, NODE_COMPILE_CACHE: cache}
-    const error = errorOf(t, await spawnImgtool(['unpack', '--json', there.archive, there.target], {env}))
-    t.is(error.code, 'NO_SPACE')
-    t.true(error.message.includes(small))
-    t.regex(error.hint ?? '', /TMPDIR/)
-    t.deepEqual(readdirSync(small), [])
-  } finally {
-    execFileSync('umount', [small])
-  }
+  mountTmpfs(t, small, 'size=1m')
+  const env = {TMPDIR: small, NODE_COMPILE_CACHE: cache}
+  const error = errorOf(t, await spawnImgtool(['unpack', '--json', there.archive, there.target], {env}))
+  t.is(error.code, 'NO_SPACE')
+  t.true(error.message.includes(small))
+  t.regex(error.hint ?? '', /TMPDIR/)
+  t.deepEqual(readdirSync(small), [])
 })
 
 mountTest('a read-only file system is refused', async (t) => {
   const there = bench(t)
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'ro', 'tmpfs', there.work])
-  try {
-    await fails(t, there, there.archive, 'PERMISSION_DENIED')
-  } finally {
-    execFileSync('umount', [there.work])
-  }
+  mountTmpfs(t, there.work, 'ro')
+  await fails(t, there, there.archive, 'PERMISSION_DENIED')
 })
 
 test('a file beyond the limit of file sizes is refused', async (t) => {

@@ -7,7 +7,6 @@ import {findParents} from '../src/image/parents.ts'
 import {formatPlatform, openSource, parsePlatform, type Source, selectImage, selectImages} from '../src/open.ts'
 import {parseReference} from '../src/reference.ts'
 import {
-  descriptorOf,
   dockerMembers,
   hybridMembers,
   imageBlobs,
@@ -15,13 +14,12 @@ import {
   layoutMembers,
   type Member,
   manifestOf,
+  namedManifest,
   ociMembers,
   type Recipe,
-  refName,
   scratch,
   sourceOf,
   tarOf,
-  types,
   v1Members,
   writeMembers,
   writeScratch,
@@ -35,7 +33,7 @@ const named = (...names: (readonly string[])[]): Recipe[] =>
 function platformsOf(...platforms: {architecture: string; variant?: string; os?: string}[]): Member[] {
   const recipes = platforms.map((config) => ({layers: [layerOf('same')], config}))
   return layoutMembers(
-    recipes.map((recipe) => descriptorOf(manifestOf(recipe), types.manifest, refName('app:1'))),
+    recipes.map((recipe) => namedManifest(manifestOf(recipe), 'app:1')),
     recipes.flatMap(imageBlobs),
   )
 }

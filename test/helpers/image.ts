@@ -4,9 +4,10 @@ import {tmpdir} from 'node:os'
 import {dirname, join} from 'node:path'
 import type {ExecutionContext} from 'ava'
 import {openArchive} from '../../src/archive/open.ts'
-import {type Digest, sha256} from '../../src/digest.ts'
-import type {ImageSet} from '../../src/image/model.ts'
+import {sha256} from '../../src/digest.ts'
+import type {ImageSet, Layer} from '../../src/image/model.ts'
 import {readImages} from '../../src/image/read-images.ts'
+import {readLayer, startBudget} from '../../src/layer/read.ts'
 import {defaultLimits, type Limits} from '../../src/limits.ts'
 import {openSource, type Source} from '../../src/open.ts'
 
@@ -56,6 +57,9 @@ function headerOf({name, type = '0', link = '', size}: Member, bodySize: number)
   return block
 }
 
+const json = (value: unknown) => JSON.stringify(value)
+const hex = (bytes: Buffer | string) => sha256(bytes).slice('sha256:'.length)
+
 /** What an image is made of. */
 export interface Recipe {
   readonly names?: readonly string[]
@@ -70,8 +74,8 @@ export function layerOf(name: string, body = name): Buffer {
   return tarOf([{name, body}])
 }
 
-const json = (value: unknown) => JSON.stringify(value)
-const hex = (bytes: Buffer | string) => sha256(bytes).slice('sha256:'.length)
+/** An image of two layers with a name. */
+export const app: Recipe = {names: ['app:1'], layers: [layerOf('base'), layerOf('top')]}
 
 /** The config of a recipe. */
 export function configOf({layers = [layerOf('file')], config}: Recipe): string {
@@ -139,11 +143,21 @@ export function layoutMembers(manifests: readonly object[] | null, blobs: readon
 
 export const refName = (name: string) => ({annotations: {'org.opencontainers.image.ref.name': name}})
 
+/** A descriptor of a manifest with a name. */
+export function namedManifest(body: string, name: string, more: object = {}) {
+  return descriptorOf(body, types.manifest, {...refName(name), ...more})
+}
+
+/** An index document of these descriptors. */
+export function indexOf(...manifests: readonly object[]): string {
+  return json({schemaVersion: 2, mediaType: types.index, manifests})
+}
+
 /** As skopeo writes OCI layouts: a name is the whole annotation. */
 export function ociMembers(recipes: readonly Recipe[]): Member[] {
   const descriptors = recipes.flatMap((recipe) =>
     (recipe.names ?? [undefined]).map((name) =>
-      descriptorOf(manifestOf(recipe), types.manifest, name === undefined ? {} : refName(name)),
+      name === undefined ? descriptorOf(manifestOf(recipe), types.manifest) : namedManifest(manifestOf(recipe), name),
     ),
   )
   return layoutMembers(descriptors, recipes.flatMap(imageBlobs))
@@ -264,4 +278,9 @@ export async function sourceOf(
   return source
 }
 
-export type {Digest}
+/** Reads layers whole, and keeps nothing. */
+export async function readLayers(layers: readonly Layer[]): Promise<void> {
+  const budget = startBudget(defaultLimits)
+  const nothing = {entry: () => {}, data: () => {}, end: () => {}}
+  for (const layer of layers) await readLayer(layer, nothing, budget)
+}

@@ -2,6 +2,7 @@
 import type {Blob} from '../../src/archive/archive.ts'
 import {type Digest, sha256} from '../../src/digest.ts'
 import type {HistoryEntry, Image, ImageSet, V1Node} from '../../src/image/model.ts'
+import type {SizedNode} from '../../src/image/parents.ts'
 
 /** A blob of a known size whose bytes nobody asks for. */
 export function sizedBlob(name: string, size = 1024): Blob {
@@ -72,6 +73,29 @@ function v1NodeOf(digit: string, parent?: string): V1Node {
     json: Buffer.from('{}'),
     layer: sizedBlob(`${digit}/layer.tar`),
   }
+}
+
+/** A node of a tree: a step or a layer of one hex digit. */
+export function sizedNode(digit: string, parent?: string, facts: Partial<SizedNode> = {}): SizedNode {
+  return {
+    id: `sha256:${digit.repeat(64)}`,
+    ...(parent !== undefined && {parent: `sha256:${parent.repeat(64)}`}),
+    empty: false,
+    tags: [],
+    images: [],
+    archive: 'app.tar',
+    size: 0,
+    virtualSize: 0,
+    sizeExact: true,
+    ...facts,
+  }
+}
+
+/** The same of an archive before docker 1.10. */
+export function sizedV1Node(digit: string, parent?: string, facts: Partial<SizedNode> = {}): SizedNode {
+  const id = v1ID(digit)
+  const ids = {id, v1ID: id, ...(parent !== undefined && {parent: v1ID(parent)})}
+  return {...sizedNode(digit), ...ids, createdBy: 'make', ...facts}
 }
 
 function toHistory(step: Step): HistoryEntry {

@@ -1,8 +1,6 @@
 import {gzipSync, zstdCompressSync} from 'node:zlib'
 import test, {type ExecutionContext} from 'ava'
 import {sha256} from '../../src/digest.ts'
-import {readLayer, startBudget} from '../../src/layer/read.ts'
-import {defaultLimits} from '../../src/limits.ts'
 import {
   blobMember,
   configOf,
@@ -13,14 +11,15 @@ import {
   type Member,
   manifestOf,
   type Recipe,
+  readLayers,
   replaced,
   tarOf,
+  app as twoLayers,
   without,
 } from '../helpers/image.ts'
 
-const app: Recipe = {names: ['app:1', 'app:latest'], layers: [layerOf('base'), layerOf('top')]}
+const app: Recipe = {...twoLayers, names: ['app:1', 'app:latest']}
 const other: Recipe = {layers: [layerOf('base'), layerOf('other')]}
-const nothing = {entry: () => {}, data: () => {}, end: () => {}}
 
 /** The members with the items of manifest.json changed. */
 function withItems(members: readonly Member[], change: (items: Record<string, unknown>[]) => unknown): Member[] {
@@ -31,8 +30,7 @@ function withItems(members: readonly Member[], change: (items: Record<string, un
 
 async function readable(t: ExecutionContext, members: readonly Member[]) {
   const {images} = await imagesOf(t, members)
-  const budget = startBudget(defaultLimits)
-  for (const image of images) for (const layer of image.layers) await readLayer(layer, nothing, budget)
+  await readLayers(images.flatMap(({layers}) => layers))
   return images
 }
 
@@ -98,7 +96,7 @@ test('lists an image whose layer is missing, and says so when the layer is read'
   const members = dockerMembers([app])
   const {images} = await imagesOf(t, without(members, members[2]!.name))
   const layer = images[0]!.layers[1]!
-  const error = await t.throwsAsync(readLayer(layer, nothing, startBudget(defaultLimits)), {code: 'BLOB_MISSING'})
+  const error = await t.throwsAsync(readLayers([layer]), {code: 'BLOB_MISSING'})
   t.like(error, {details: {layer: 1, entry: members[2]!.name}})
 })
 

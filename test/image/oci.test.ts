@@ -1,33 +1,29 @@
 import test, {type ExecutionContext} from 'ava'
 import {sha256} from '../../src/digest.ts'
-import {readLayer, startBudget} from '../../src/layer/read.ts'
-import {defaultLimits} from '../../src/limits.ts'
 import {
+  app,
   blobMember,
   configOf,
   descriptorOf,
   imageBlobs,
   imagesOf,
+  indexOf,
   layerOf,
   layoutMembers,
   type Member,
   manifestOf,
+  namedManifest,
   ociMembers,
   type Recipe,
+  readLayers,
   refName,
   replaced,
   types,
   without,
 } from '../helpers/image.ts'
 
-const app: Recipe = {names: ['app:1'], layers: [layerOf('base'), layerOf('top')]}
 const other: Recipe = {layers: [layerOf('other')], config: {architecture: 'arm64', variant: 'v8'}}
 const manifest = manifestOf(app)
-const named = (body: string, name: string, more: object = {}) =>
-  descriptorOf(body, types.manifest, {...refName(name), ...more})
-
-/** An index document of these descriptors. */
-const indexOf = (...manifests: object[]) => JSON.stringify({schemaVersion: 2, mediaType: types.index, manifests})
 
 /** The images of a layout, by their names. */
 async function namesIn(t: ExecutionContext, members: readonly Member[]) {
@@ -72,7 +68,7 @@ test('reads nested indexes in their order, and gives what is in them the names a
   const outer = indexOf(descriptorOf(inner, types.index))
   const third: Recipe = {layers: [layerOf('third')]}
   const members = layoutMembers(
-    [descriptorOf(outer, types.index, refName('app:1')), named(manifestOf(third), 'third:1')],
+    [descriptorOf(outer, types.index, refName('app:1')), namedManifest(manifestOf(third), 'third:1')],
     [...imageBlobs(app), ...imageBlobs(other), ...imageBlobs(third), blobMember(inner), blobMember(outer)],
   )
   const {images} = await imagesOf(t, members)
@@ -101,7 +97,7 @@ test('keeps every name of an index that is named more than once', async (t) => {
 
 test('takes the variant of a descriptor where the config has none', async (t) => {
   const platform = {os: 'linux', architecture: 'amd64', variant: 'v3'}
-  const members = layoutMembers([named(manifest, 'a', {platform})], imageBlobs(app))
+  const members = layoutMembers([namedManifest(manifest, 'a', {platform})], imageBlobs(app))
   t.is((await imagesOf(t, members)).images[0]?.platform.variant, 'v3')
 })
 
@@ -109,7 +105,7 @@ test('leaves attestations out', async (t) => {
   const attestation = manifestOf({layers: [layerOf('attestation')]})
   const members = layoutMembers(
     [
-      named(manifest, 'app:1'),
+      namedManifest(manifest, 'app:1'),
       descriptorOf(attestation, types.manifest, {
         platform: {os: 'unknown', architecture: 'unknown'},
         annotations: {'vnd.docker.reference.type': 'attestation-manifest', 'vnd.docker.reference.digest': 'x'},
@@ -124,7 +120,7 @@ test('leaves artifacts out, whose config is no image config', async (t) => {
   const empty = descriptorOf('{}', 'application/vnd.oci.empty.v1+json')
   const artifact = manifestOf({layers: []}, {artifactType: 'application/x', config: empty, layers: [empty]})
   const members = layoutMembers(
-    [descriptorOf(artifact, types.manifest), named(manifest, 'app:1')],
+    [descriptorOf(artifact, types.manifest), namedManifest(manifest, 'app:1')],
     [...imageBlobs(app), blobMember(artifact), blobMember('{}')],
   )
   t.deepEqual(await namesIn(t, members), [['app:1']])
@@ -133,7 +129,7 @@ test('leaves artifacts out, whose config is no image config', async (t) => {
 test('leaves manifests of unknown types out with a warning, as the specification wants', async (t) => {
   const chart = blobMember('a chart')
   const members = layoutMembers(
-    [descriptorOf('a chart', 'application/vnd.cncf.helm.chart.v1'), named(manifest, 'app:1')],
+    [descriptorOf('a chart', 'application/vnd.cncf.helm.chart.v1'), namedManifest(manifest, 'app:1')],
     [...imageBlobs(app), chart],
   )
   const {images, warnings} = await imagesOf(t, members)
@@ -171,7 +167,7 @@ for (const [what, lost] of [
 }
 
 test('leaves an index out that is not in the archive', async (t) => {
-  const members = layoutMembers([descriptorOf('{}', types.index), named(manifest, 'app:1')], imageBlobs(app))
+  const members = layoutMembers([descriptorOf('{}', types.index), namedManifest(manifest, 'app:1')], imageBlobs(app))
   const {images, warnings} = await imagesOf(t, members)
   t.is(images.length, 1)
   t.is(warnings.length, 1)
@@ -182,8 +178,7 @@ test('lists an image whose layer is missing, and says so when the layer is read'
   const {images} = await imagesOf(t, members)
   const layer = images[0]!.layers[1]!
   t.is(layer.blob.size, layerOf('top').length)
-  const sink = {entry: () => {}, data: () => {}, end: () => {}}
-  await t.throwsAsync(readLayer(layer, sink, startBudget(defaultLimits)), {code: 'BLOB_MISSING'})
+  await t.throwsAsync(readLayers([layer]), {code: 'BLOB_MISSING'})
 })
 
 test('takes a layout without oci-layout with a warning', async (t) => {
@@ -191,8 +186,10 @@ test('takes a layout without oci-layout with a warning', async (t) => {
 })
 
 const index = (body: string) => replaced(ociMembers([app]), 'index.json', {body})
-const withDescriptor = (more: object) => layoutMembers([{...named(manifest, 'app:1'), ...more}], imageBlobs(app))
-const withManifest = (body: string) => layoutMembers([named(body, 'app:1')], [...imageBlobs(app), blobMember(body)])
+const withDescriptor = (more: object) =>
+  layoutMembers([{...namedManifest(manifest, 'app:1'), ...more}], imageBlobs(app))
+const withManifest = (body: string) =>
+  layoutMembers([namedManifest(body, 'app:1')], [...imageBlobs(app), blobMember(body)])
 const cleanup = blobMember(manifest)
 
 const refused: readonly (readonly [string, string, () => readonly Member[]])[] = [
@@ -283,7 +280,7 @@ test('refuses indexes nested deeper than the limit, and more descriptors than th
   }
   await t.notThrowsAsync(imagesOf(t, nest(7)))
   await t.throwsAsync(imagesOf(t, nest(8)), {code: 'LIMIT_EXCEEDED', message: /"indexDepth"/})
-  const many = layoutMembers(Array(20).fill(named(manifest, 'a')), imageBlobs(app))
+  const many = layoutMembers(Array(20).fill(namedManifest(manifest, 'a')), imageBlobs(app))
   await t.notThrowsAsync(imagesOf(t, many, {descriptors: 20}))
   await t.throwsAsync(imagesOf(t, many, {descriptors: 19}), {code: 'LIMIT_EXCEEDED', message: /"descriptors"/})
 })

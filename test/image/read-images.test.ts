@@ -2,9 +2,9 @@ import test from 'ava'
 import {openArchive} from '../../src/archive/open.ts'
 import {sha256} from '../../src/digest.ts'
 import {readImages} from '../../src/image/read-images.ts'
-import {readLayer, startBudget} from '../../src/layer/read.ts'
 import {defaultLimits} from '../../src/limits.ts'
 import {
+  app,
   blobMember,
   configOf,
   descriptorOf,
@@ -15,9 +15,10 @@ import {
   layerOf,
   type Member,
   manifestOf,
+  namedManifest,
   ociMembers,
   type Recipe,
-  refName,
+  readLayers,
   replaced,
   scratch,
   types,
@@ -26,9 +27,7 @@ import {
   writeMembers,
 } from '../helpers/image.ts'
 
-const app: Recipe = {names: ['app:1'], layers: [layerOf('base'), layerOf('top')]}
 const other: Recipe = {names: ['other:1'], layers: [layerOf('other')]}
-const nothing = {entry: () => {}, data: () => {}, end: () => {}}
 
 /** What docker 25 saves, with another OCI manifest and index than it should have. */
 function withIndex(manifest: string, descriptors: readonly object[] | null): Member[] {
@@ -75,7 +74,7 @@ for (const [what, members, format] of [
 test('reads docker 25.0.0-rc, whose OCI manifest has no layers', async (t) => {
   for (const layers of [[], null]) {
     const broken = manifestOf(app, {layers})
-    const members = withIndex(broken, [descriptorOf(broken, types.manifest, refName('1'))])
+    const members = withIndex(broken, [namedManifest(broken, '1')])
     const {images, warnings} = await imagesOf(t, members)
     t.is(images[0]?.layers.length, 2)
     t.is(warnings.length, 1)
@@ -85,14 +84,13 @@ test('reads docker 25.0.0-rc, whose OCI manifest has no layers', async (t) => {
 test('reads docker 25.0.0, whose OCI manifest has its layers in any order', async (t) => {
   const {layers} = JSON.parse(manifestOf(app))
   const mixed = manifestOf(app, {layers: layers.toReversed()})
-  const {images} = await imagesOf(t, withIndex(mixed, [descriptorOf(mixed, types.manifest, refName('1'))]))
+  const {images} = await imagesOf(t, withIndex(mixed, [namedManifest(mixed, '1')]))
   const [image] = images
   t.deepEqual(
     image?.layers.map(({diffID}) => diffID),
     app.layers?.map(sha256),
   )
-  const budget = startBudget(defaultLimits)
-  for (const layer of image!.layers) await readLayer(layer, nothing, budget)
+  await readLayers(image!.layers)
 })
 
 test('reads docker 25.0.0, whose index misses images without a name', async (t) => {
@@ -106,7 +104,7 @@ test('reads docker 25.0.0, whose index misses images without a name', async (t) 
 })
 
 test('adds what only the index has', async (t) => {
-  const descriptor = (recipe: Recipe, name: string) => descriptorOf(manifestOf(recipe), types.manifest, refName(name))
+  const descriptor = (recipe: Recipe, name: string) => namedManifest(manifestOf(recipe), name)
   const members = withIndex('', [descriptor(app, 'app:1'), descriptor(other, 'other:1')])
   const {images} = await imagesOf(t, [...members, ...imageBlobs(other)])
   t.deepEqual(
@@ -135,7 +133,7 @@ test('refuses two descriptions that have nothing in common', async (t) => {
 
 test('reads what is there of an archive whose index names platforms that were not saved', async (t) => {
   const lost = {...other, config: {architecture: 'arm64'}}
-  const descriptors = [app, lost].map((recipe) => descriptorOf(manifestOf(recipe), types.manifest, refName('app:1')))
+  const descriptors = [app, lost].map((recipe) => namedManifest(manifestOf(recipe), 'app:1'))
   for (const extra of [[], [blobMember(manifestOf(lost))]]) {
     const {images, warnings} = await imagesOf(t, [...withIndex('', descriptors), ...extra])
     t.is(images.length, 1)

@@ -1,18 +1,9 @@
 import test from 'ava'
-import type {SizedNode} from '../../src/image/parents.ts'
 import {formatDot} from '../../src/view/dot.ts'
+import {sizedV1Node} from '../helpers/images.ts'
 
-const root: SizedNode = {
-  id: 'a'.repeat(64),
-  empty: false,
-  tags: [],
-  images: [],
-  archive: 'app.tar',
-  size: 0,
-  virtualSize: 0,
-  sizeExact: true,
-}
-const child: SizedNode = {...root, id: 'b'.repeat(64), parent: root.id, tags: ['ubuntu:14.04', 'ubuntu:trusty']}
+const root = sizedV1Node('a')
+const child = sizedV1Node('b', 'a', {tags: ['ubuntu:14.04', 'ubuntu:trusty']})
 
 test('the graph is the one that docker wrote', (t) => {
   t.deepEqual(formatDot([root, child]), [
