@@ -19,7 +19,7 @@ ${Object.entries(formats)
   .map(([name, meaning]) => `  ${name.padEnd(14)}  ${meaning}`)
   .join('\n')}
 or a path that ends in .tar (docker-archive), .oci.tar (oci-archive) or a slash (oci).
-All images of the source are written, with their names and platforms, layers once. Configs are copied byte for byte, so that image IDs stay; layers, too, unless --compression says otherwise or the format's readers do not take them.`
+All images of the source are written, with their names and platforms, layers once. Configs are copied byte for byte, so that image IDs stay; layers, too, unless --compression says otherwise or the format's readers do not take them. Times in the archive are SOURCE_DATE_EPOCH, or 0.`
   static override readonly args = {
     source: Args.string({
       description: 'archive, directory, or one image of it: PATH[:NAME|:@INDEX]; - is standard input',

@@ -9,7 +9,7 @@ export type Format = keyof typeof formats
 export const formats = {
   oci: 'an OCI layout in a directory, new or added to',
   'oci-archive': 'an OCI layout in a tar',
-  'docker-archive': 'what docker saves since 25, for docker load since 1.10 and all readers of OCI',
+  'docker-archive': 'what docker saves since 25; readers of OCI take it, too',
   'docker-1.10': 'what docker saved from 1.10 to 24',
   'docker-v1': 'what docker saved before 1.10',
 } as const

@@ -21,6 +21,8 @@ export interface Source extends AsyncDisposable {
 const formatsOf: Record<Reference['transport'], readonly Format[]> = {
   auto: ['docker-v1', 'docker-archive', 'oci'],
   'docker-archive': ['docker-v1', 'docker-archive'],
+  'docker-1.10': ['docker-archive'],
+  'docker-v1': ['docker-v1'],
   oci: ['oci', 'docker-archive'],
   'oci-archive': ['oci', 'docker-archive'],
 }

@@ -1,14 +1,14 @@
 /**
  * A reference is what the user types to name an image: a transport, where the archive is, and which of its images.
  *
- * The spellings are those of containers-transports(5), and a bare path. Nothing here looks at the file system: whether a
+ * The spellings are those of containers-transports(5), two more that only imgtool has, and a bare path. Nothing here looks at the file system: whether a
  * colon belongs to a file's name is asked of the caller.
  */
 import {ImgtoolError} from './errors.ts'
 import {printableText} from './text.ts'
 
 /** How the archive is to be read; `auto` goes by its content. */
-export type Transport = 'auto' | 'docker-archive' | 'oci' | 'oci-archive'
+export type Transport = 'auto' | 'docker-archive' | 'docker-1.10' | 'docker-v1' | 'oci' | 'oci-archive'
 
 export interface Reference {
   readonly transport: Transport
@@ -23,7 +23,7 @@ export interface Reference {
 /** What {@link Reference.path} is when the archive comes by standard input. */
 export const standardInput = '-'
 
-const transports = ['docker-archive', 'oci-archive', 'oci'] as const
+const transports = ['docker-archive', 'docker-1.10', 'docker-v1', 'oci-archive', 'oci'] as const
 // Transports of other tools. Users type them here too, and "no such file: docker" would not help them.
 const foreignTransport = /^(?:docker|docker-daemon|containers-storage|dir|ostree|sif|registry|https?):/
 

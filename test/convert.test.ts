@@ -324,6 +324,16 @@ test('a repository may be called like what every object has', async (t) => {
   t.deepEqual(source.set.images[0]!.names, ['__proto__:1', 'constructor:2'])
 })
 
+test('every format is read under the name that it is written by', async (t) => {
+  const from = await open(t, fixture('docker-20.10-one.tar'))
+  for (const format of allFormats) {
+    const {path} = await convert(t, from, format)
+    t.is((await open(t, `${format}:${path}:shop/web:1.0`)).reference.transport, format)
+  }
+  const {path} = await convert(t, from, 'docker-v1')
+  await t.throwsAsync(openSource(`docker-1.10:${path}`), {code: 'FORMAT_UNKNOWN'})
+})
+
 test('an image without layers needs a format that has configs', async (t) => {
   const from = await openMembers(t, ociMembers([{names: ['a:1'], layers: []}]))
   for (const format of ['oci', 'docker-archive'] as const) {

@@ -14,6 +14,8 @@ const parsed: Record<string, Reference> = {
   'docker-archive:app.tar': {transport: 'docker-archive', path: 'app.tar'},
   'docker-archive:app.tar:busybox:1.36': {transport: 'docker-archive', path: 'app.tar', name: 'busybox:1.36'},
   'docker-archive:app.tar:@2': {transport: 'docker-archive', path: 'app.tar', index: 2},
+  'docker-1.10:app:v1': {transport: 'docker-1.10', path: 'app', name: 'v1'},
+  'docker-v1:app': {transport: 'docker-v1', path: 'app'},
   'oci:layout': {transport: 'oci', path: 'layout'},
   'oci:layout:v1': {transport: 'oci', path: 'layout', name: 'v1'},
   'oci-archive:app.tar:v1': {transport: 'oci-archive', path: 'app.tar', name: 'v1'},

@@ -18,3 +18,8 @@ export async function scanMount({docker}: Dockerd, image: string, point: string)
     await run('umount', [point])
   }
 }
+
+/** dockerd keeps no time before 1970. */
+export function withTimesOfDockerd(tree: Tree): Tree {
+  return new Map([...tree].map(([path, entry]) => [path, {...entry, mtimeNs: entry.mtimeNs < 0n ? 0n : entry.mtimeNs}]))
+}

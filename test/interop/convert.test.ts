@@ -5,7 +5,7 @@ import {fileURLToPath} from 'node:url'
 import test, {type ExecutionContext} from 'ava'
 import {spawnImgtool} from '../helpers/cli.ts'
 import {type Dockerd, startDockerd} from '../helpers/dockerd.ts'
-import {scanMount} from '../helpers/dockerd-mount.ts'
+import {scanMount, withTimesOfDockerd} from '../helpers/dockerd-mount.ts'
 import {interopTest, makeScratch, removeScratch} from '../helpers/interop.ts'
 import {run} from '../helpers/run.ts'
 import {compareTrees, scanTree, type Tree} from '../helpers/scan-tree.ts'
@@ -100,7 +100,7 @@ for (const [reference, name] of [
 ] as const) {
   interopTest(`a container of ${reference} has the same files after docker load of every form`, async (t) => {
     const dockerd = await startOnce()
-    const truth = await scanUnpacked(t, fixtures + reference)
+    const truth = withTimesOfDockerd(await scanUnpacked(t, fixtures + reference))
     for (const format of ['docker-archive', 'docker-1.10', 'docker-v1']) {
       await dockerd.docker('load', '--input', await convert(t, reference, `${format}:`))
       t.deepEqual(compareTrees(await scanMount(dockerd, name, join(scratch, 'mount')), truth), [], format)

@@ -5,7 +5,7 @@ import {fileURLToPath} from 'node:url'
 import test, {type ExecutionContext} from 'ava'
 import {spawnImgtool} from '../helpers/cli.ts'
 import {type Dockerd, startDockerd} from '../helpers/dockerd.ts'
-import {scanMount} from '../helpers/dockerd-mount.ts'
+import {scanMount, withTimesOfDockerd} from '../helpers/dockerd-mount.ts'
 import {interopTest, makeScratch, removeScratch} from '../helpers/interop.ts'
 import {run} from '../helpers/run.ts'
 import {compareTrees, scanTree, type Tree} from '../helpers/scan-tree.ts'
@@ -155,9 +155,4 @@ function newPath(name: string): string {
 
 function withoutRoot(tree: Tree): Tree {
   return new Map([...tree].filter(([path]) => path !== '.'))
-}
-
-/** dockerd keeps no time before 1970. */
-function withTimesOfDockerd(tree: Tree): Tree {
-  return new Map([...tree].map(([path, entry]) => [path, {...entry, mtimeNs: entry.mtimeNs < 0n ? 0n : entry.mtimeNs}]))
 }
