@@ -3,7 +3,7 @@ import type {Blob} from './archive/archive.ts'
 import {type Choice, type GzipCompressor, startCompressor} from './compression/compress.ts'
 import {type CopiedLayer, type LayerCompression, LayerCopier} from './copy-layer.ts'
 import type {Destination, Format} from './destination.ts'
-import type {Digest} from './digest.ts'
+import {type Digest, sha256} from './digest.ts'
 import {ImgtoolError} from './errors.ts'
 import {saysSystem} from './image/better-config.ts'
 import {requireWhole} from './image/missing.ts'
@@ -12,7 +12,7 @@ import {DockerArchiveWriter} from './image/write/docker-archive.ts'
 import {DockerV1Writer} from './image/write/docker-v1.ts'
 import {OciWriter} from './image/write/oci.ts'
 import type {ImageWriter, NewImage} from './image/write/writer.ts'
-import {startBudget} from './layer/read.ts'
+import {type ReadOptions, startBudget} from './layer/read.ts'
 import {defaultLimits, type Limits} from './limits.ts'
 import {type CopiedImage, toNewImages} from './new-images.ts'
 import {type NameOptions, renameImages} from './new-names.ts'
@@ -39,6 +39,15 @@ export interface ConvertOptions extends OutputOptions, NameOptions {
   readonly onProgress?: (progress: Progress) => void
 }
 
+/** A layer that is made, on top of those of an image, and what it changes of the config. */
+export interface TopLayer {
+  /** Bytes that making it reads. */
+  readonly size: number
+  /** Its tar. @param tools to read with */
+  tar(tools: ReadOptions['tools']): AsyncIterable<Buffer>
+  config(diffID: Digest): Buffer
+}
+
 export interface ConvertResult {
   readonly format: Format
   readonly images: readonly {
@@ -60,6 +69,7 @@ export interface ConvertResult {
  * makes of it. Memory does not depend on the size of layers.
  *
  * @param images of the source
+ * @param top goes on each of them, which are none from before docker 1.10 then
  * @throws {ImgtoolError} IMAGE_UNSUITABLE for what the format cannot hold, IMAGE_AMBIGUOUS for one name for several images,
  *   TARGET_EXISTS, TARGET_INVALID, PERMISSION_DENIED, NO_SPACE, PARENT_MISSING, BLOB_MISSING, and whatever reading layers throws
  */
@@ -68,13 +78,14 @@ export async function convertImages(
   images: readonly Image[],
   destination: Destination,
   options: ConvertOptions = {},
+  top?: TopLayer,
 ): Promise<ConvertResult> {
   for (const image of images) requireWhole(image)
   const named = renameImages(images, destination, options)
   try {
     await using output = await openOutput(destination, options)
     const writer = writers[destination.format](output)
-    const result = await writeImages(source, named, writer, destination.format, options)
+    const result = await writeImages(source, named, writer, destination.format, options, top)
     await output.commit()
     return result
   } catch (error) {
@@ -96,14 +107,15 @@ async function writeImages(
   writer: ImageWriter,
   format: Format,
   options: ConvertOptions,
+  top: TopLayer | undefined,
 ): Promise<ConvertResult> {
   const {dropEmptyLayers: dropEmpty = false, signal, level} = options
   const compression = requireCompression(writer, format, options.compression ?? 'keep')
   await using compressor = isCompressed(compression) ? await startCompressor({...options, compression}) : undefined
   const again = level !== undefined || (options.compressor ?? 'auto') !== 'auto'
   const copier = new LayerCopier(writer, {compression, compressor, again, dropEmpty, signal})
-  if (!dropEmpty) writer.expect(images.flatMap(predict))
-  const copies = await copyLayers(images, copier, options)
+  if (!dropEmpty && top === undefined) writer.expect(images.flatMap(predict))
+  const copies = await copyLayers(images, copier, options, top)
   const written = await toNewImages(copies, source, dropEmpty)
   if (!format.startsWith('docker-v1')) warnOfPlatforms(written, options)
   for (const image of written) await writer.addImage(image)
@@ -122,9 +134,10 @@ async function copyLayers(
   images: readonly Image[],
   copier: LayerCopier,
   {limits = defaultLimits, onProgress}: ConvertOptions,
+  top: TopLayer | undefined,
 ): Promise<CopiedImage[]> {
   const progress = new Meter(images, onProgress)
-  await using threads = startHashing(progress.totalBytes)
+  await using threads = startHashing(progress.totalBytes + (top?.size ?? 0))
   const copies: CopiedImage[] = []
   for (const image of images) {
     const budget = startBudget(limits)
@@ -133,9 +146,20 @@ async function copyLayers(
       const onRead = (bytes: number) => progress.report(layer.blob, bytes)
       layers.push(await copier.copy(layer, budget, {tools: threads.tools, onRead}))
     }
-    copies.push({image, layers})
+    copies.push(top === undefined ? {image, layers} : await addTop({image, layers}, top, copier, threads.tools))
   }
   return copies
+}
+
+async function addTop(
+  {image, layers}: CopiedImage,
+  top: TopLayer,
+  copier: LayerCopier,
+  tools: ReadOptions['tools'],
+): Promise<CopiedImage> {
+  const made = await copier.make(top.tar(tools), top.size, tools)
+  const config = top.config(made.diffID)
+  return {image: {...image, config, imageID: sha256(config)}, layers: [...layers, made]}
 }
 
 function describe({names, imageID, platform, layers}: NewImage): ConvertResult['images'][number] {

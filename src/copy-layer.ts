@@ -3,7 +3,7 @@ import type {Blob} from './archive/archive.ts'
 import type {NewMember} from './archive/writer.ts'
 import type {Compressor} from './compression/compress.ts'
 import type {Compression} from './compression/detect.ts'
-import type {Digest} from './digest.ts'
+import type {Digest, RunningDigest} from './digest.ts'
 import {ImgtoolError} from './errors.ts'
 import type {ImageWriter, KnownLayer, StoredLayer} from './image/write/writer.ts'
 import {inlineHasher} from './layer/hasher.ts'
@@ -74,6 +74,33 @@ export class LayerCopier {
     }
   }
 
+  /**
+   * Writes a layer that is made here.
+   *
+   * @param tar its pieces, each valid until the next one is asked for
+   * @param size of the tar, bytes, about
+   */
+  async make(tar: AsyncIterable<Buffer>, size: number, tools: ReadOptions['tools']): Promise<CopiedLayer> {
+    const {compression, compressor} = this.#options
+    const {hasher = inlineHasher} = tools ?? {}
+    const member = await this.#writer.startLayer({})
+    const plain = hasher.start('sha256', size)
+    const stored = compressor && hasher.start('sha256', size)
+    const hashed = hashing(tar, plain)
+    for await (const chunk of compressor?.compress(hashed) ?? hashed) {
+      stored?.update(chunk)
+      await member.write(chunk)
+    }
+    const diffID = plain.digest()
+    const made = {
+      diffID,
+      digest: stored?.digest() ?? diffID,
+      size: member.size,
+      compression: compressor ? compression : 'none',
+    }
+    return this.#add(made as StoredLayer, member, false)
+  }
+
   async #copyNew(layer: LayerSource, budget: Budget, options: CopyOptions): Promise<CopiedLayer> {
     const found = await compressionOf(layer.blob)
     const wanted = this.#compressionFor(found)
@@ -91,13 +118,20 @@ export class LayerCopier {
       await member.discard()
       return {...stored, isDropped: true, isKept}
     }
+    return this.#add(stored, member, isKept)
+  }
+
+  /** Keeps what was written, unless it was there before. */
+  async #add(stored: StoredLayer, member: NewMember, isKept: boolean): Promise<CopiedLayer> {
     const same = this.#byDigest.get(stored.digest)
     if (same !== undefined) {
       await member.discard()
       return same
     }
     await this.#writer.addLayer(stored, member)
-    return {...stored, isDropped: false, isKept}
+    const copied = {...stored, isDropped: false, isKept}
+    this.#byDigest.set(stored.digest, copied)
+    return copied
   }
 
   /** @param made the compression of what would be made, where bytes are not kept: one tar is then compressed once */
@@ -174,6 +208,13 @@ async function convert(
   }
   const {diffID} = reading.finish()
   return {diffID, digest: running?.digest() ?? diffID, isEmpty: zeros.isZero}
+}
+
+async function* hashing(source: AsyncIterable<Buffer>, running: RunningDigest): AsyncGenerator<Buffer> {
+  for await (const chunk of source) {
+    running.update(chunk)
+    yield chunk
+  }
 }
 
 /** A tar has no entries when it has nothing but zeros. The first byte of any other is one of a name. */

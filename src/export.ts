@@ -4,8 +4,9 @@ import {type FlattenImageOptions, flattenImage} from './flatten-image.ts'
 import type {Image} from './image/model.ts'
 import type {FlatFacts} from './layer/flatten.ts'
 import {explainWriteError, openNewFile, writeToStandardOutput} from './output.ts'
+import {startHashing} from './threads.ts'
 
-export interface ExportOptions extends Omit<FlattenImageOptions, 'directoriesLast'> {
+export interface ExportOptions extends Omit<FlattenImageOptions, 'directoriesLast' | 'tools'> {
   /** Replace a file that exists. @default false */
   readonly force?: boolean | undefined
 }
@@ -47,7 +48,8 @@ async function write(
   take: (bytes: Buffer) => Promise<void>,
   {force: _, ...options}: ExportOptions,
 ): Promise<ExportResult> {
-  const pieces = flattenImage(image, 0, {...options, directoriesLast: true})
+  await using threads = startHashing(image.layers.reduce((sum, {blob}) => sum + blob.size, 0))
+  const pieces = flattenImage(image, 0, {...options, directoriesLast: true, tools: threads.tools})
   let tarSize = 0
   for (let step = await pieces.next(); ; step = await pieces.next()) {
     if (step.done) {

@@ -1,17 +1,15 @@
 /** One layer that does what several layers of an image do, as a tar; for export and squash. */
-import {watchedBlob} from './archive/watched-blob.ts'
 import {requireWhole} from './image/missing.ts'
 import type {Image, Layer} from './image/model.ts'
 import type {OnWarning} from './layer/change.ts'
 import {type FlatFacts, type FlattenOptions, flatten} from './layer/flatten.ts'
 import {compressionOf, startBudget} from './layer/read.ts'
 import {defaultLimits, type Limits} from './limits.ts'
-import {startHashing} from './threads.ts'
 import type {Progress} from './unpack.ts'
 
-export interface FlattenImageOptions extends Pick<FlattenOptions, 'directoriesLast'> {
-  readonly limits?: Limits
-  readonly onWarning?: OnWarning
+export interface FlattenImageOptions extends Pick<FlattenOptions, 'directoriesLast' | 'tools'> {
+  readonly limits?: Limits | undefined
+  readonly onWarning?: OnWarning | undefined
   /** Called now and then with what is done so far; compressed layers are read twice, and counted so. */
   readonly onProgress?: ((progress: Progress) => void) | undefined
   readonly signal?: AbortSignal | undefined
@@ -30,23 +28,20 @@ export async function* flattenImage(
 ): AsyncGenerator<Buffer, FlatFacts> {
   requireWhole(image)
   const {limits = defaultLimits, onProgress, ...rest} = options
-  const layers = onProgress === undefined ? image.layers : await watchLayers(image.layers, onProgress)
-  await using threads = startHashing(image.layers.reduce((sum, {blob}) => sum + blob.size, 0))
+  const onRead = onProgress && (await startMeter(image.layers, onProgress))
   const budgets = [startBudget(limits), startBudget(limits)] as const
-  return yield* flatten(layers, budgets, {...rest, from, tools: threads.tools})
+  return yield* flatten(image.layers, budgets, {...rest, from, onRead})
 }
 
-async function watchLayers(
+async function startMeter(
   layers: readonly Layer[],
   onProgress: (progress: Progress) => void,
-): Promise<readonly Layer[]> {
+): Promise<FlattenOptions['onRead']> {
   let bytes = 0
   let totalBytes = 0
   for (const {blob} of layers) totalBytes += (await compressionOf(blob)) === 'none' ? blob.size : 2 * blob.size
-  const watch = (layer: Layer, at: number) =>
-    watchedBlob(layer.blob, (read) => {
-      bytes += read
-      onProgress({layer: at, layers: layers.length, bytes, totalBytes})
-    })
-  return layers.map((layer, at) => ({...layer, blob: watch(layer, at)}))
+  return (layer, read) => {
+    bytes += read
+    onProgress({layer, layers: layers.length, bytes, totalBytes})
+  }
 }

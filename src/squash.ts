@@ -1,16 +1,13 @@
 /** Writes an image of which several layers became one. */
-import {rangeBlob} from './archive/file-range.ts'
-import {openSpool} from './archive/spool.ts'
 import type {Compression} from './compression/detect.ts'
 import {type ConvertOptions, type ConvertResult, convertImages} from './convert.ts'
 import type {Destination} from './destination.ts'
-import {type Digest, sha256, startDigest} from './digest.ts'
 import {ImgtoolError} from './errors.ts'
 import {flattenImage} from './flatten-image.ts'
 import {resolveV1} from './ids.ts'
 import {withPlatform} from './image/better-config.ts'
 import {requireWhole} from './image/missing.ts'
-import type {Image, Layer} from './image/model.ts'
+import type {Image} from './image/model.ts'
 import {squashConfig} from './image/squash-config.ts'
 import type {FlatFacts} from './layer/flatten.ts'
 import {compressionOf} from './layer/read.ts'
@@ -34,8 +31,6 @@ export interface SquashResult extends ConvertResult {
  * Makes one layer of the layers from one on, and writes the image with it; the layers before, the config and the history
  * stay. The new layer does on the lower ones what the old ones did, and the same image gives the same bytes.
  *
- * The new layer lies in a temporary file without a name meanwhile.
- *
  * @throws {ImgtoolError} PATH_NOT_FOUND for a layer that is not there, and as {@link convertImages}
  */
 export async function squashImage(
@@ -47,15 +42,23 @@ export async function squashImage(
   requireWhole(image)
   const {from: first = 0, ...rest} = options
   const from = findLayer(image, first)
-  const flat = await spoolLayers(image, from, options)
-  try {
-    const squashed = await replaceLayers(source, image, from, flat.layer, options)
-    const compression = options.compression ?? (await commonCompression(image, destination))
-    const converted = await convertImages(source, [squashed], destination, {...rest, compression})
-    return {...converted, from, squashed: image.layers.length - from, flat: flat.facts}
-  } finally {
-    await flat.close()
-  }
+  const known = await withConfig(source, image, options)
+  const compression = options.compression ?? (await commonCompression(image, destination))
+  let flat: FlatFacts | undefined
+  const converted = await convertImages(
+    source,
+    [{...known, layers: known.layers.slice(0, from)}],
+    destination,
+    {...rest, compression},
+    {
+      size: image.layers.reduce((sum, {blob}) => sum + blob.size, 0),
+      async *tar(tools) {
+        flat = yield* flattenImage(image, from, {...rest, tools})
+      },
+      config: (diffID) => squashConfig(known.config, from, image.layers.length, diffID),
+    },
+  )
+  return {...converted, from, squashed: image.layers.length - from, flat: flat!}
 }
 
 function findLayer({layers}: Image, wanted: number): number {
@@ -65,63 +68,14 @@ function findLayer({layers}: Image, wanted: number): number {
   throw new ImgtoolError('PATH_NOT_FOUND', `Cannot find layer ${wanted}: ${known}`)
 }
 
-interface FlatLayer {
-  readonly layer: Layer & {readonly diffID: Digest}
-  readonly facts: FlatFacts
-  close(): Promise<void>
-}
-
-/** Writes the new layer to a temporary file: the config, which may have to come first, has its digest. */
-async function spoolLayers(image: Image, from: number, options: SquashOptions): Promise<FlatLayer> {
-  const file = await openSpool()
-  const {handle} = file
-  try {
-    const running = startDigest()
-    const pieces = flattenImage(image, from, options)
-    for (let step = await pieces.next(); ; step = await pieces.next()) {
-      if (step.done) {
-        const range = {
-          name: 'squashed layer',
-          offset: 0,
-          size: file.size,
-          open: async () => handle,
-          close: async () => {},
-        }
-        const layer = {index: from, blob: rangeBlob(range), diffID: running.digest()}
-        return {layer, facts: step.value, close: () => handle.close()}
-      }
-      running.update(step.value)
-      await file.write(step.value)
-    }
-  } catch (error) {
-    await handle.close()
-    throw error
-  }
-}
-
-async function replaceLayers(
-  source: Source,
-  image: Image,
-  from: number,
-  layer: FlatLayer['layer'],
-  {limits, signal}: SquashOptions,
-): Promise<Image> {
+/** An image with a config, also one from before docker 1.10; it is a child of no other any more. */
+async function withConfig(source: Source, image: Image, {limits, signal}: SquashOptions): Promise<Image> {
   const {parent: _, v1ID, ...known} = image
-  let {config, layers} = image
-  if (image.format === 'docker-v1') {
-    const options = {wanted: [v1ID!], ...(limits && {limits}), ...(signal && {signal})}
-    const resolved = (await resolveV1(source.set, options)).get(v1ID!)!
-    config = withPlatform(resolved.config, image.platform)
-    layers = layers.map((each, at) => ({...each, diffID: resolved.diffIDs[at]!}))
-  }
-  const rewritten = squashConfig(config, from, layers.length, layer.diffID)
-  return {
-    ...known,
-    format: image.format === 'docker-v1' ? 'docker-archive' : image.format,
-    imageID: sha256(rewritten),
-    config: rewritten,
-    layers: [...layers.slice(0, from), layer],
-  }
+  if (image.format !== 'docker-v1') return known
+  const options = {wanted: [v1ID!], ...(limits && {limits}), ...(signal && {signal})}
+  const {config, diffIDs, imageID} = (await resolveV1(source.set, options)).get(v1ID!)!
+  const layers = image.layers.map((layer, at) => ({...layer, diffID: diffIDs[at]!}))
+  return {...known, format: 'docker-archive', config: withPlatform(config, image.platform), imageID, layers}
 }
 
 /** A new layer is stored as all the others are, where readers of the format take it. */

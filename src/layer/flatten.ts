@@ -18,7 +18,9 @@ export interface FlattenOptions extends Pick<ReadOptions, 'signal'> {
    * bsdtar give a directory its mode and time before all of it is there, and neither stands what comes later. @default false
    */
   readonly directoriesLast?: boolean
-  readonly onWarning?: OnWarning
+  readonly onWarning?: OnWarning | undefined
+  /** Is told now and then which layer is read, and how many stored bytes were since. */
+  readonly onRead?: ((layer: number, bytes: number) => void) | undefined
   /** What layers are read with. */
   readonly tools?: ReadOptions['tools']
 }
@@ -59,10 +61,7 @@ export async function* flatten(
     if (at < (options.from ?? 0) && !plan.needs(starts[at]!, starts[at + 1]!)) continue
     const emitter = new Emitter(plan, starts[at]!, facts)
     const decoder = new ChangeDecoder(emitter, () => {})
-    yield* rewriteLayer(layer, decoder, budgets[1], () => batch.addAll(emitter.drain()), {
-      signal: options.signal,
-      tools: options.tools,
-    })
+    yield* rewriteLayer(layer, decoder, budgets[1], () => batch.addAll(emitter.drain()), readingOf(layer, options))
   }
   if (options.directoriesLast) yield* batch.addAll(encodeDirectories([...plan.entries()].reverse(), facts))
   yield* batch.add(endOfTar)
@@ -108,8 +107,9 @@ class Batch {
 async function planLayers(
   layers: readonly LayerSource[],
   budget: Budget,
-  {from = 0, onWarning, signal, tools}: FlattenOptions,
+  options: FlattenOptions,
 ): Promise<{plan: FlatPlan; starts: readonly number[]}> {
+  const {from = 0, onWarning} = options
   const tree = new MergedTree(() => countEntry(budget), 'directories')
   const lower = new MergedTree(() => {}, 'directories')
   const starts = [0]
@@ -117,11 +117,20 @@ async function planLayers(
     const trees = at < from ? [tree, lower] : [tree]
     for (const each of trees) each.startLayer()
     const decoder = new ChangeDecoder(new Fork(trees), (warning) => onWarning?.({layer: layer.index, ...warning}))
-    await readHeaders(layer, decoder, budget, {signal, tools})
+    await readHeaders(layer, decoder, budget, readingOf(layer, options))
     decoder.finish()
     starts.push(tree.count)
   }
   return {plan: new FlatPlan(tree, lower), starts}
+}
+
+function readingOf({index}: LayerSource, {onRead, signal, tools}: FlattenOptions): ReadOptions {
+  let before = 0
+  const report = (bytes: number) => {
+    onRead?.(index, bytes - before)
+    before = bytes
+  }
+  return {onRead: report, signal, tools}
 }
 
 /** Hands changes to several trees. */

@@ -27,7 +27,8 @@ export class HashThread implements Hasher {
   readonly #ring: Ring
   readonly #digests = new SharedArrayBuffer(maximumStreams * digestRoom)
   readonly #thread: RingThread
-  #started = 0
+  /** Streams of no digest at work. */
+  readonly #free = Array.from({length: maximumStreams}, (_, stream) => stream)
 
   constructor(chunks: Chunks) {
     this.#chunks = chunks
@@ -45,8 +46,8 @@ export class HashThread implements Hasher {
   }
 
   start(algorithm: string, size: number): RunningDigest {
-    if (size < worthwhile) return startDigest(algorithm)
-    const stream = this.#started++ % maximumStreams
+    const stream = size < worthwhile ? undefined : this.#free.pop()
+    if (stream === undefined) return startDigest(algorithm)
     this.#give(order.start, stream, digestAlgorithms.indexOf(algorithm))
     return {
       update: (chunk) => this.#update(stream, chunk),
@@ -65,6 +66,7 @@ export class HashThread implements Hasher {
   #digest(stream: number, algorithm: string): Digest {
     this.#give(order.digest, stream, 0)
     this.#ring.drain()
+    this.#free.push(stream)
     const at = stream * digestRoom
     return `${algorithm}:${Buffer.from(this.#digests, at, digestSize(algorithm)).toString('hex')}` as Digest
   }
