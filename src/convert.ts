@@ -112,7 +112,7 @@ async function writeImages(
   const {dropEmptyLayers: dropEmpty = false, signal, level} = options
   const compression = requireCompression(writer, format, options.compression ?? 'keep')
   await using compressor = isCompressed(compression) ? await startCompressor({...options, compression}) : undefined
-  const again = level !== undefined || (options.compressor ?? 'auto') !== 'auto'
+  const again = isCompressed(compression) && (level !== undefined || (options.compressor ?? 'auto') !== 'auto')
   const copier = new LayerCopier(writer, {compression, compressor, again, dropEmpty, signal})
   if (!dropEmpty && top === undefined) writer.expect(images.flatMap(predict))
   const copies = await copyLayers(images, copier, options, top)

@@ -227,6 +227,8 @@ test('layers that are compressed as asked for are kept, unless the level is aske
   const again = await convert(t, from, 'oci-archive', {compression: 'gzip', level: 1})
   t.false(again.result.layers.some(({isKept}) => isKept))
   t.like(again.result.compressor, {compression: 'gzip', level: 1})
+  const kept = await convert(t, from, 'oci-archive', {level: 1})
+  t.true(kept.result.layers.every(({isKept}) => isKept))
 })
 
 test('layers are decompressed where the readers of the format would not take them', async (t) => {
