@@ -106,8 +106,9 @@ export function encodeEntry(entry: Entry): Buffer {
   // Whoever does not know the records must not take a file with a map in it for the file itself.
   const shown = map === undefined ? (fields ?? {name: name.slice(0, 100), prefix: ''}) : sparseName(name)
   const header = encodeHeader({...entry, ...shown, size, type: types[entry.kind]})
-  const extended = records.length === 0 ? [] : [encodeRecords(records)]
-  return Buffer.concat([...extended, header, ...(map === undefined ? [] : [map])])
+  if (records.length === 0) return header
+  const extended = encodeRecords(records)
+  return Buffer.concat(map === undefined ? [extended, header] : [extended, header, map])
 }
 
 /** Directories end in a slash, as tar has it since before it knew types. */
@@ -237,29 +238,26 @@ interface Fields
 }
 
 /** A ustar header. What a field has no room for is 0 in it, or cut: a record says it. */
-function encodeHeader(fields: Fields): Buffer {
-  const block = Buffer.alloc(blockSize)
-  block.write(fields.name, 0, 100, 'latin1')
-  octal(block, 100, 8, fields.mode)
-  octal(block, 108, 8, fields.uid > maximumID ? 0 : fields.uid)
-  octal(block, 116, 8, fields.gid > maximumID ? 0 : fields.gid)
-  octal(block, 124, 12, fields.size > maximumSize ? 0 : fields.size)
-  octal(block, 136, 12, timeField(fields.mtime))
-  block.write(`        ${fields.type}`, 148, 9, 'latin1')
-  block.write(fields.link, 157, 100, 'latin1')
-  block.write('ustar\x0000', 257, 8, 'latin1')
-  octal(block, 329, 8, fields.deviceMajor)
-  octal(block, 337, 8, fields.deviceMinor)
-  block.write(fields.prefix, 345, 155, 'latin1')
+function encodeHeader({name, prefix, type, link, mode, mtime, ...numbers}: Fields): Buffer {
+  const {uid, gid, size, deviceMajor, deviceMinor} = numbers
+  // Not of Buffer.alloc, which makes memory of its own for each.
+  const block = Buffer.allocUnsafe(blockSize).fill(0)
+  block.write(name, 0, 100, 'latin1')
+  const ids = octal(uid > maximumID ? 0 : uid, 8) + octal(gid > maximumID ? 0 : gid, 8)
+  const rest = octal(size > maximumSize ? 0 : size, 12) + octal(timeField(mtime), 12)
+  block.write(`${octal(mode, 8)}${ids}${rest}        ${type}`, 100, 'latin1')
+  if (link !== '') block.write(link, 157, 100, 'latin1')
+  block.write('ustar\x0000', 257, 'latin1')
+  block.write(octal(deviceMajor, 8) + octal(deviceMinor, 8) + prefix, 329, 8 + 8 + 155, 'latin1')
   let sum = 0
-  for (const byte of block) sum += byte
-  octal(block, 148, 7, sum)
+  for (let at = 0; at < blockSize; at++) sum += block[at]!
+  block.write(octal(sum, 7), 148, 'latin1')
   return block
 }
 
 /** Octal digits and a NUL that fill a field. */
-function octal(block: Buffer, offset: number, length: number, value: number): void {
-  block.write(`${value.toString(8).padStart(length - 1, '0')}\0`, offset, length, 'latin1')
+function octal(value: number, length: number): string {
+  return `${value.toString(8).padStart(length - 1, '0')}\0`
 }
 
 function padded(bytes: Buffer): Buffer {
