@@ -2,7 +2,7 @@ import process from 'node:process'
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../src/cli/base-command.ts'
 import {startProgress} from '../src/cli/progress.ts'
-import {forceFlag, progressFlag, tagFlag} from '../src/cli/shared-options.ts'
+import {forceFlag, progressFlag, tagFlag, threadsFlag} from '../src/cli/shared-options.ts'
 import {parseSourceDateEpoch} from '../src/cli/source-date-epoch.ts'
 import {type ConvertResult, convertImages} from '../src/convert.ts'
 import {formats, parseDestination, standardOutput} from '../src/destination.ts'
@@ -44,11 +44,7 @@ All images of the source are written, with their names and platforms, layers onc
     force: forceFlag,
     level: Flags.integer({description: 'how well to compress, as the compressor counts', helpValue: 'N'}),
     progress: progressFlag,
-    threads: Flags.integer({
-      description: 'threads to compress with, which the result does not depend on  [default: one a core]',
-      helpValue: 'N',
-      min: 1,
-    }),
+    threads: threadsFlag,
     tag: tagFlag,
   }
   static override readonly examples = [

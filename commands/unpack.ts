@@ -1,7 +1,7 @@
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../src/cli/base-command.ts'
 import {startProgress} from '../src/cli/progress.ts'
-import {imageArgument, progressFlag} from '../src/cli/shared-options.ts'
+import {imageArgument, progressFlag, threadsFlag} from '../src/cli/shared-options.ts'
 import {selectImage} from '../src/open.ts'
 import {printableText} from '../src/text.ts'
 import {type UnpackResult, unpackImage} from '../src/unpack.ts'
@@ -25,11 +25,7 @@ As root the result is exact: owners, modes, times, links, devices, capabilities,
     force: Flags.boolean({char: 'f', description: 'unpack over a directory that is not empty'}),
     progress: progressFlag,
     sync: Flags.boolean({description: 'wait for the disk before the directory appears', env: 'IMGTOOL_SYNC'}),
-    threads: Flags.boolean({
-      allowNo: true,
-      description: 'use several threads  [default: where that is faster]',
-      env: 'IMGTOOL_THREADS',
-    }),
+    threads: threadsFlag,
   }
   static override readonly examples = [
     '<%= config.bin %> <%= command.id %> app.tar rootfs',

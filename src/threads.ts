@@ -32,11 +32,11 @@ const none: Threads = {
 /**
  * Starts threads where they make the work faster. Dispose of them.
  *
- * @param wanted whether to start them at all; undefined for where that is faster
+ * @param wanted 1 for none, more for all; undefined for where that is faster
  */
-export async function startThreads(image: Image, wanted: boolean | undefined): Promise<Threads> {
+export async function startThreads(image: Image, wanted: number | undefined): Promise<Threads> {
   const bytes = image.layers.reduce((sum, {blob}) => sum + blob.size, 0)
-  if (!(wanted ?? (bytes >= worthwhile && hasSeveralCores()))) return none
+  if (wanted === undefined ? bytes < worthwhile || !hasSeveralCores() : wanted === 1) return none
   const chunks = new Chunks(chunkCount)
   const hasher = new HashThread(chunks)
   const {FileThread} = await import('./driver/file-writer.ts')

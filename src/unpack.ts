@@ -21,8 +21,11 @@ export interface UnpackOptions {
   readonly dryRun?: boolean
   /** Wait until the disk has everything before the target appears. @default false */
   readonly sync?: boolean
-  /** Use several threads; by default where that is faster: on several cores, for an image of some size. */
-  readonly threads?: boolean | undefined
+  /**
+   * With 1 everything is done by the calling thread, with more there are others for files, digests and decompression. By default
+   * where that is faster: on several cores, for an image of some size.
+   */
+  readonly threads?: number | undefined
   readonly limits?: Limits
   readonly onWarning?: OnWarning
   /** Called once before anything is written, with what cannot be kept without privileges, one sentence. */

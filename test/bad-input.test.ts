@@ -322,7 +322,7 @@ for (const [signal, status] of [
   })
 }
 
-for (const threads of ['--threads', '--no-threads']) {
+for (const threads of ['--threads=2', '--threads=1']) {
   test(`with few descriptors a run ends well or leaves nothing, ${threads}`, async (t) => {
     const layer = tarOf(Array.from({length: 40}, (_, n) => ({name: `d${n}/e/f/g`, body: 'x'})))
     const there = bench(t, tarOf(dockerMembers([{layers: [layer]}])))

@@ -54,3 +54,10 @@ export const tagFlag = Flags.string({
   multiple: true,
   multipleNonGreedy: true,
 })
+
+export const threadsFlag = Flags.integer({
+  description: 'threads to use, which the result does not depend on  [default: as many as are faster]',
+  env: 'IMGTOOL_THREADS',
+  helpValue: 'N',
+  min: 1,
+})

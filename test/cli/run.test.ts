@@ -229,7 +229,7 @@ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _imgtool; printf '%s\\n' "\${COMPREPL
 test('bash completes commands and flags, and leaves arguments to its completion of files', async (t) => {
   t.deepEqual(await offers('imgtool', 'l'), ['list', 'ls'])
   t.deepEqual(await offers('imgtool', 'tree', '--d'), ['--debug', '--dot'])
-  t.deepEqual(await offers('imgtool', 'unpack', 'app.tar', '--no'), ['--no-progress', '--no-threads'])
+  t.deepEqual(await offers('imgtool', 'unpack', 'app.tar', '--no'), ['--no-progress'])
   t.deepEqual(await offers('imgtool', 'completion', ''), ['bash', 'zsh', 'fish'])
   for (const word of ['', 'app', './l']) t.deepEqual(await offers('imgtool', 'inspect', word), [])
   const registered = await spawnShell('bash -c \'eval "$($IMGTOOL completion bash)"; complete -p imgtool\'')

@@ -42,7 +42,7 @@ const {values} = parseArgs({
 })
 
 const root: Identity = {name: 'root', runner: [], command: []}
-const threaded: Identity = {name: 'root with threads', runner: [], command: ['env', 'IMGTOOL_THREADS=true']}
+const threaded: Identity = {name: 'root with threads', runner: [], command: ['env', 'IMGTOOL_THREADS=2']}
 const nobody: Identity = {
   name: 'nobody',
   runner: [

@@ -26,7 +26,7 @@ export interface StartOptions {
 
 /** The environment that makes a run use several threads, or keeps it from that, whatever it unpacks. */
 export function threading(threads: boolean): Readonly<Record<string, string>> {
-  return {IMGTOOL_THREADS: String(threads)}
+  return {IMGTOOL_THREADS: threads ? '2' : '1'}
 }
 
 /** Milliseconds after which a run counts as hanging. */

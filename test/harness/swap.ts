@@ -67,7 +67,7 @@ async function attackRun(scene: Scene): Promise<void> {
   const attack: Attack = {place, victims: scene.victims, links, linkCount, seed: dice.below(2 ** 31)}
   const attacker = fork(new URL('./swap-attacker.ts', import.meta.url), [JSON.stringify(attack)])
   await once(attacker, 'message')
-  const ending = await runImgtool(['unpack', image, target, ...scene.words], {env: {IMGTOOL_THREADS: 'true'}})
+  const ending = await runImgtool(['unpack', image, target, ...scene.words], {env: {IMGTOOL_THREADS: '2'}})
   const hits = await askHits(attacker)
   swaps += hits
   if (ending.status !== 0) refused++

@@ -135,13 +135,13 @@ class Check {
     const warnings: string[] = []
     const onWarning = ({code, entry}: {code: string; entry?: string}) => warnings.push(`${code} ${entry}`)
     const way = threads ? 'unpack with threads' : 'unpack'
-    const answer = await this.#try(way, () => unpackImage(image, target, {threads, limits, onWarning}))
+    const answer = await this.#try(way, () => unpackImage(image, target, {threads: threads ? 2 : 1, limits, onWarning}))
     const isRefused = 'refused' in answer
     this.#checkPlace(way, isRefused)
     if (isRefused) return answer
     const tree = readTree(target)
     // What was unpacked is now the hostile tree that is merged into.
-    await this.#try(`${way} again`, () => unpackImage(image, target, {threads, limits, force: true}))
+    await this.#try(`${way} again`, () => unpackImage(image, target, {threads: threads ? 2 : 1, limits, force: true}))
     this.#checkPlace(`${way} again`, false)
     clear(target)
     return {value: {result: answer.value, warnings: warnings.sort(), tree}}
