@@ -232,7 +232,7 @@ export class MergedTree implements ChangeSink {
     for (let next = left.pop(); next !== undefined; next = left.pop()) {
       if (this.#touched.get(next) !== this.#layer) this.#delete(next)
       else if (this.isDirectory(next)) {
-        left.push(...this.names.children(next))
+        for (const child of this.names.children(next)) left.push(child)
         if (this.#added.get(next) === this.#layer) continue
         this.#release(this.#files.get(next))
         this.#setFile(next, this.#imply())
@@ -271,7 +271,7 @@ export class MergedTree implements ChangeSink {
       if (link !== undefined) {
         if (++expansions > maximumExpansions) throw tooManyLinks(path)
         if (link.startsWith('/')) directory = NameTree.root
-        ahead.push(...link.split('/').reverse())
+        for (const each of link.split('/').reverse()) ahead.push(each)
       } else if (!this.isDirectory(next)) return none
       else directory = next
     }

@@ -75,7 +75,8 @@ export class NameTree {
     else this.#next.set(previous, next)
     const left = [name]
     for (let at = left.pop(); at !== undefined; at = left.pop()) {
-      left.push(...this.children(at))
+      // One by one: a directory may have more names than a call takes arguments.
+      for (const child of this.children(at)) left.push(child)
       this.#table[this.#slotHolding(at)] = gone
       onRemoved(at)
     }

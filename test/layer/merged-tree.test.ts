@@ -5,6 +5,7 @@ import {ChangeDecoder} from '../../src/layer/change.ts'
 import {MergedTree} from '../../src/layer/merged-tree.ts'
 import {TarParser} from '../../src/layer/tar/parser.ts'
 import {defaultLimits} from '../../src/limits.ts'
+import {readEntry} from '../helpers/entries.ts'
 import {directory, file, hardlink, member, symlink, tar} from '../helpers/tar.ts'
 
 function merge(...layers: readonly (readonly Buffer[])[]): MergedTree {
@@ -294,6 +295,30 @@ test('paths of any depth are merged, listed and hidden without recursion', (t) =
   tree.startLayer()
   tree.opaque('d')
   t.is(tree.list('', Number.POSITIVE_INFINITY)!.length, 2)
+})
+
+test('a directory of more names than a call takes arguments is replaced and hidden', (t) => {
+  const tree = new MergedTree()
+  const template = readEntry(tar(file('f')))
+  tree.startLayer()
+  for (let n = 0; n < 200_000; n++) tree.add({...template, path: `d/${n}`})
+  tree.startLayer()
+  tree.add({...template, path: 'd/new'})
+  tree.remove('d')
+  t.deepEqual(show(tree), ['d/ @1', 'd/new @1'])
+  tree.startLayer()
+  for (let n = 0; n < 200_000; n++) tree.add({...template, path: `d/${n}`})
+  tree.add({...template, path: 'd'})
+  t.deepEqual(show(tree), ['d @2'])
+})
+
+test('a symlink may lead through more names than a call takes arguments', (t) => {
+  const tree = new MergedTree()
+  const template = readEntry(tar(file('f')))
+  tree.startLayer()
+  tree.add({...template, kind: 'symlink', path: 's', link: 'd/../'.repeat(100_000)})
+  tree.add({...template, path: 's/f'})
+  t.deepEqual(show(tree, 'f'), ['f @0'])
 })
 
 test('whiteouts may stand anywhere in their layer', (t) => {
