@@ -2,13 +2,15 @@
  * Measures unpacking against the tools that do the same job. README.md says how, and how to read the figures.
  *
  *     npm run bench -- [app] [many-small] [big-files] [--runs N] [--json FILE]
+ *     npm run bench -- convert [app] [many-small] [big-files] [--runs N] [--json FILE]
  *     npm run bench -- scale [--runs N] [--json FILE]
  */
 import {writeFileSync} from 'node:fs'
 import process from 'node:process'
 import {parseArgs} from 'node:util'
 import {requireRoot} from '../test/helpers/disk.ts'
-import {contestants, isInstalled} from './contestants.ts'
+import {type Contestant, contestants, isInstalled} from './contestants.ts'
+import {converters, judgeConversion} from './conversion.ts'
 import {buildMissing, Samples} from './corpus.ts'
 import {type Run, race} from './race.ts'
 import {doubtLines, goalLines, machine, summaryLines} from './report.ts'
@@ -27,23 +29,34 @@ interface Outcome {
 }
 
 requireRoot('The benchmark')
-const outcome = positionals[0] === 'scale' ? await raceScale(Number(values.runs)) : await raceSamples()
+const outcome = await measureAll()
 const {runs, summaries, goals} = outcome
 const tables = [...Map.groupBy(summaries, ({sample}) => sample).values()].map(summaryLines)
 print([...tables, goalLines(goals), doubtLines(runs)])
 if (values.json !== undefined)
   writeFileSync(values.json, `${JSON.stringify({machine: machine(), ...outcome}, null, 2)}\n`)
 
-async function raceSamples(): Promise<Outcome> {
-  const names = positionals.length > 0 ? positionals : ['app', 'many-small', 'big-files']
-  const present = contestants.filter(isInstalled)
-  const absent = contestants.filter((contestant) => !present.includes(contestant))
+function measureAll(): Promise<Outcome> {
+  const [first, ...rest] = positionals
+  if (first === 'scale') return raceScale(Number(values.runs))
+  if (first === 'convert') return raceSamples(rest, converters, judgeConversion)
+  return raceSamples(positionals, contestants, judge)
+}
+
+async function raceSamples(
+  chosen: readonly string[],
+  all: readonly Contestant[],
+  judgeAll: (summaries: readonly Summary[]) => Goal[],
+): Promise<Outcome> {
+  const names = chosen.length > 0 ? chosen : ['app', 'many-small', 'big-files']
+  const present = all.filter(isInstalled)
+  const absent = all.filter((contestant) => !present.includes(contestant))
   for (const {name, program} of absent) process.stderr.write(`${name} is left out: there is no ${program}\n`)
   buildMissing(names)
   using samples = new Samples(names)
   const runs = await race(samples.list, present, Number(values.runs))
   const summaries = summarize(runs)
-  return {runs, summaries, goals: judge(summaries)}
+  return {runs, summaries, goals: judgeAll(summaries)}
 }
 
 function print(blocks: readonly (readonly string[])[]): void {

@@ -17,6 +17,8 @@ export interface Run extends Measurement {
   readonly round: number
   /** Share of all cores that was idle before. */
   readonly idle: number
+  /** Bytes that are on the disk afterwards. */
+  readonly written: number
 }
 
 /** Runs everything `rounds` times. */
@@ -42,9 +44,14 @@ async function runOnce(sample: Sample, contestant: Contestant, round: number): P
   const idle = await idleShare()
   const measurement = measure(contestant.command(sample, join(disk.path, 'rootfs')))
   const {wall, user, system, status} = measurement
+  const written = usedBytes(disk.path)
   const line = `${round} ${sample.name} ${contestant.name}: ${wall.toFixed(2)} s, ${(user + system).toFixed(2)} s of CPU`
   process.stderr.write(`${line}${status === 0 ? '' : `, exit ${status}`}\n`)
-  return {sample: sample.name, contestant: contestant.name, round, idle, ...measurement}
+  return {sample: sample.name, contestant: contestant.name, round, idle, written, ...measurement}
+}
+
+function usedBytes(folder: string): number {
+  return Number(execFileSync('du', ['-sb', folder], {encoding: 'utf8'}).split('\t')[0])
 }
 
 /** Nobody is to be measured by the disk that holds the images. */

@@ -57,7 +57,7 @@ async function runOnce({name, disk: options}: Case, archive: string, round: numb
   const idle = await idleShare()
   const measurement = measure([...imgtool, 'unpack', archive, join(disk.path, 'rootfs')])
   process.stderr.write(`${name}: ${measurement.wall.toFixed(2)} s, exit ${measurement.status} ${measurement.says}\n`)
-  return {sample: 'scale', contestant: name, round, idle, ...measurement}
+  return {sample: 'scale', contestant: name, round, idle, written: 0, ...measurement}
 }
 
 function judgeScale(summaries: readonly Summary[]): Goal[] {

@@ -14,6 +14,8 @@ export interface Summary {
   readonly system: number
   /** The highest peak of all runs, in bytes. */
   readonly peak: number
+  /** Bytes on the disk after a run, the most of all. */
+  readonly written: number
   /** Of the worst run. */
   readonly status: number
 }
@@ -45,6 +47,7 @@ export function summarize(runs: readonly Run[]): Summary[] {
       user: medianOf(({user}) => user),
       system: medianOf(({system}) => system),
       peak: Math.max(...group.map(({peak}) => peak)),
+      written: Math.max(...group.map(({written}) => written)),
       status: Math.max(...group.map(({status}) => status)),
     }
   })
