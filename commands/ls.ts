@@ -1,3 +1,4 @@
+import {once} from 'node:events'
 import process from 'node:process'
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../src/cli/base-command.ts'
@@ -5,8 +6,7 @@ import {imageArgument} from '../src/cli/shared-options.ts'
 import {type ListedFile, listFiles, listLayer} from '../src/list-files.ts'
 import {selectImage} from '../src/open.ts'
 import {fromText} from '../src/text.ts'
-import {formatJSON} from '../src/view/json.ts'
-import {formatListing, formatPaths, listedDocument} from '../src/view/listing.ts'
+import {formatDocuments, formatListing, formatPaths} from '../src/view/listing.ts'
 
 export default class Ls extends BaseCommand<typeof Ls> {
   static override readonly summary = 'List the files of an image, without unpacking it.'
@@ -42,12 +42,12 @@ With --json each file is a document on a line of its own.`
   override async run(): Promise<void> {
     const files = await this.readFiles()
     if (this.jsonEnabled()) {
-      writeLines(files.map((file) => formatJSON(listedDocument(file), 0)))
+      await writeLines(formatDocuments(files))
       this.printWarnings()
-    } else writeLines(this.flags.quiet ? formatPaths(files) : formatListing(files))
+    } else await writeLines(this.flags.quiet ? formatPaths(files) : formatListing(files))
   }
 
-  private async readFiles(): Promise<readonly ListedFile[]> {
+  private async readFiles(): Promise<Iterable<ListedFile>> {
     await using source = await this.open(this.args.image)
     const image = selectImage(source, this.platform)
     const {depth, layer} = this.flags
@@ -57,11 +57,20 @@ With --json each file is a document on a line of its own.`
   }
 }
 
-/** So many at once: one string of a million lines might be longer than strings can be. */
+/** Fewer system calls than lines. */
 const linesAtOnce = 1000
 
-function writeLines(lines: readonly string[]): void {
-  for (let at = 0; at < lines.length; at += linesAtOnce) {
-    process.stdout.write(`${lines.slice(at, at + linesAtOnce).join('\n')}\n`)
+async function writeLines(lines: Iterable<string>): Promise<void> {
+  let some: string[] = []
+  for (const line of lines) {
+    if (some.push(line) < linesAtOnce) continue
+    await write(some)
+    some = []
   }
+  await write(some)
+}
+
+/** Waits for a slow reader, and lets one that has gone end the run. */
+async function write(lines: readonly string[]): Promise<void> {
+  if (lines.length > 0 && !process.stdout.write(`${lines.join('\n')}\n`)) await once(process.stdout, 'drain')
 }

@@ -3,7 +3,8 @@ import {ImgtoolError} from './errors.ts'
 import {requireWhole} from './image/missing.ts'
 import type {Image} from './image/model.ts'
 import {ChangeDecoder, whiteoutKind} from './layer/change.ts'
-import {MergedTree} from './layer/merged-tree.ts'
+import {FileTable} from './layer/file-table.ts'
+import {MergedTree, type TreeFile} from './layer/merged-tree.ts'
 import {pathDepth} from './layer/path.ts'
 import {countEntry, readLayer, startBudget} from './layer/read.ts'
 import type {Entry, EntryKind} from './layer/tar/entry.ts'
@@ -46,11 +47,11 @@ export interface ListOptions {
 /**
  * Lists the merged root file system, as {@link unpackImage} would make it.
  *
- * @returns sorted by bytes, each directory before what is in it, the path itself first; reads every layer whole and keeps
- *   about 500 bytes an entry
+ * @returns sorted by bytes, each directory before what is in it, the path itself first. Every layer was read whole and nothing
+ *   more is; each walk makes the files anew, out of some 100 bytes a name that are kept
  * @throws {ImgtoolError} PATH_NOT_FOUND, PARENT_MISSING, BLOB_MISSING, and whatever reading layers throws
  */
-export async function listFiles(image: Image, options: ListOptions = {}): Promise<ListedFile[]> {
+export async function listFiles(image: Image, options: ListOptions = {}): Promise<Iterable<ListedFile>> {
   requireWhole(image)
   const budget = startBudget(options.limits ?? defaultLimits)
   const tree = new MergedTree(() => countEntry(budget))
@@ -60,20 +61,19 @@ export async function listFiles(image: Image, options: ListOptions = {}): Promis
     await readLayer(layer, decoder, budget, options)
     decoder.finish()
   }
-  const path = trim(options.path ?? '')
-  const listed = tree.list(path, options.depth ?? Number.POSITIVE_INFINITY)
-  if (listed === undefined) throw notFound(options.path ?? '')
-  return listed.map(({path: name, file}) => toListed(name, file.entry, file.layer, file.links))
+  const files = tree.list(trim(options.path ?? ''), options.depth ?? Number.POSITIVE_INFINITY)
+  if (files === undefined) throw notFound(options.path ?? '')
+  return {[Symbol.iterator]: () => walkFiles(files)}
 }
 
 /**
  * Lists one layer's own entries, whiteouts included.
  *
  * @param index of the layer, base first, from 0; negative counts from the top
- * @returns in the order of the tar
+ * @returns in the order of the tar; kept like those of {@link listFiles}
  * @throws {ImgtoolError} PATH_NOT_FOUND for a layer that is not there, and whatever reading layers throws
  */
-export async function listLayer(image: Image, index: number, options: ListOptions = {}): Promise<ListedFile[]> {
+export async function listLayer(image: Image, index: number, options: ListOptions = {}): Promise<Iterable<ListedFile>> {
   const layer = image.layers.at(index)
   if (layer === undefined) {
     throw new ImgtoolError(
@@ -83,11 +83,12 @@ export async function listLayer(image: Image, index: number, options: ListOption
   }
   const path = trim(options.path ?? '')
   const deepest = pathDepth(path) + (options.depth ?? Number.POSITIVE_INFINITY)
-  const listed: ListedFile[] = []
+  const entries = new FileTable()
+  const paths: ByteString[] = []
   const take = (entry: Entry) => {
     if (!isWithin(entry.path, path) || pathDepth(entry.path) > deepest) return
-    const whiteout = whiteoutKind(entry.path)
-    listed.push({...toListed(entry.path, entry, layer.index, 1), ...(whiteout === undefined ? {} : {whiteout})})
+    entries.add(entry)
+    paths.push(entry.path)
   }
   await readLayer(
     layer,
@@ -95,14 +96,26 @@ export async function listLayer(image: Image, index: number, options: ListOption
     startBudget(options.limits ?? defaultLimits),
     options,
   )
-  if (listed.length === 0 && path !== '') throw notFound(options.path ?? '')
-  return listed
+  if (paths.length === 0 && path !== '') throw notFound(options.path ?? '')
+  return {[Symbol.iterator]: () => walkLayer(entries, paths, layer.index)}
 }
 
-function toListed(path: ByteString, entry: Entry, layer: number, links: number): ListedFile {
+function* walkFiles(files: Iterable<TreeFile>): Generator<ListedFile> {
+  for (const file of files) yield toListed(file)
+}
+
+function* walkLayer(entries: FileTable, paths: readonly ByteString[], layer: number): Generator<ListedFile> {
+  for (const [number, path] of paths.entries()) {
+    const whiteout = whiteoutKind(path)
+    const listed = toListed({entry: {...entries.read(number), path}, layer, links: 1})
+    yield {...listed, ...(whiteout === undefined ? {} : {whiteout})}
+  }
+}
+
+function toListed({entry, layer, links}: TreeFile): ListedFile {
   const isDevice = entry.kind === 'character' || entry.kind === 'block'
   return {
-    path,
+    path: entry.path,
     kind: entry.kind,
     mode: entry.mode,
     uid: entry.uid,

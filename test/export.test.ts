@@ -23,7 +23,7 @@ async function exportFixture(t: ExecutionContext, name: string): Promise<Buffer>
 
 test('an exported tar has the files that ls lists, all as they are', async (t) => {
   await using source = await openSource(fixture('docker-20.10-one.tar'))
-  const listed = await listFiles(selectImage(source))
+  const listed = [...(await listFiles(selectImage(source)))]
   const entries = readEntries(await exportFixture(t, 'docker-20.10-one.tar')).map(({entry}) => entry)
   const byPath = new Map(entries.map((entry) => [entry.path, entry]))
   t.is(byPath.size, entries.length)

@@ -28,7 +28,7 @@ async function squash<Result>(
 
 /** What a squashed image must agree on with its source. */
 async function treeOf(image: Image): Promise<object[]> {
-  const files = await listFiles(image)
+  const files = [...(await listFiles(image))]
   return files.filter(({path}) => path !== '').map(({layer: _, ...file}) => file)
 }
 

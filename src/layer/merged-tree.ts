@@ -1,24 +1,32 @@
 /**
  * The merged root file system of an image in memory: what a driver would make of the layers, without a file system.
- * Contents are not kept, so its size goes with the number of entries.
+ * Contents are not kept; a name takes some 100 bytes.
  */
 import {ImgtoolError} from '../errors.ts'
 import {type ByteString, printable} from '../text.ts'
 import type {ChangeSink} from './change.ts'
+import {FileTable} from './file-table.ts'
 import {NameTree, none} from './name-tree.ts'
 import {Numbers} from './numbers.ts'
 import {joinPath, splitPath} from './path.ts'
-import type {Entry} from './tar/entry.ts'
+import type {Entry, EntryKind} from './tar/entry.ts'
 import type {Time} from './tar/number.ts'
 
-/** A file of the tree. */
+/** A name in the tree and its file. */
 export interface TreeFile {
-  /** The entry that made the file; several names of one file share it. Where it is in the tree its path does not say. */
+  /** The entry that made the file, with the path that the name has in the tree. */
   readonly entry: Entry
   /** Layer that made it, base first, from 0. */
   readonly layer: number
   /** Names that lead to the file. */
   readonly links: number
+}
+
+/** A directory whose names are being listed. */
+interface OpenDirectory {
+  readonly path: ByteString
+  /** Those that are left, the next one last. */
+  readonly names: number[]
 }
 
 /** As many as a kernel follows. @see path_resolution(7) */
@@ -37,9 +45,10 @@ export class MergedTree implements ChangeSink {
   readonly #files = new Numbers()
   readonly #added = new Numbers()
   readonly #touched = new Numbers()
-  /** By file: how many names lead to it, and what is kept of it. */
+  /** By file: how many names lead to it, and the number of its entry, or {@link none} for what is not kept. */
   readonly #links = new Numbers()
-  readonly #entries = new Map<number, Entry>()
+  readonly #rows = new Numbers()
+  readonly #entries = new FileTable()
   /** By file at whose addition a directory was implied: its time. */
   readonly #times = new Map<number, Time>()
   /** By layer: its first file. */
@@ -50,7 +59,7 @@ export class MergedTree implements ChangeSink {
 
   /**
    * @param onImplied is called for each directory that no entry describes, before it is made
-   * @param keep `all` keeps every entry; `directories` those of directories and symlinks, for some 60 bytes a name
+   * @param keep `all` keeps every entry, for some 100 bytes a name; `directories` those of directories and symlinks, for some 60 bytes a name
    */
   constructor(onImplied: () => void = () => {}, keep: 'all' | 'directories' = 'all') {
     this.#onImplied = onImplied
@@ -67,6 +76,7 @@ export class MergedTree implements ChangeSink {
     const file = this.#links.length
     this.#mtime = entry.mtime
     this.#links.push(0)
+    this.#rows.push(none)
     if (entry.path === '') {
       if (entry.kind !== 'directory') throw new ImgtoolError('ENTRY_INVALID', `The root would become a ${entry.kind}`)
       this.#keep(file, entry)
@@ -116,9 +126,11 @@ export class MergedTree implements ChangeSink {
     return this.#isDirectory(this.#files.get(name))
   }
 
-  /** What is kept of a file. */
+  /** What is kept of a file, without what a tree does not need: its path, and where a sparse file has data. */
   entryOf(file: number): Entry | undefined {
-    return file < 0 ? impliedDirectory(this.#times.get(numberOf(file))) : this.#entries.get(file)
+    if (file < 0) return impliedDirectory(this.#times.get(numberOf(file)))
+    const row = this.#rows.get(file)
+    return row === none ? undefined : this.#entries.read(row)
   }
 
   /** Names that lead to a file. */
@@ -130,36 +142,44 @@ export class MergedTree implements ChangeSink {
    * Names below a path, sorted by bytes, each directory before what is in it; only for a tree that keeps all entries.
    *
    * @param depth levels below the path; 0 is the path alone
-   * @returns undefined when there is no such path; the path itself comes first
+   * @returns undefined when there is no such path; the path itself comes first. May be walked again, for as long as nothing
+   *   is added
    */
-  list(path: ByteString, depth: number): {path: ByteString; file: TreeFile}[] | undefined {
+  list(path: ByteString, depth: number): Iterable<TreeFile> | undefined {
     const start = this.#find(path)
     if (start === none) return undefined
-    const listed: {path: ByteString; file: TreeFile}[] = []
-    const left = [{name: start, path: this.names.path(start), depth}]
-    for (let next = left.pop(); next !== undefined; next = left.pop()) {
-      const file = this.#files.get(next.name)
-      listed.push({
-        path: next.path,
-        file: {entry: this.entryOf(file)!, layer: this.#layerOf(file), links: this.linksOf(file)},
-      })
-      if (next.depth === 0) continue
-      for (const {name, text} of this.sorted(next.name).reverse())
-        left.push({name, path: joinPath(next.path, text), depth: next.depth - 1})
-    }
-    return listed
+    return {[Symbol.iterator]: () => this.#walkFiles(start, depth)}
   }
 
-  /** The names in a directory, sorted by bytes. */
-  sorted(directory: number): {readonly name: number; readonly text: ByteString}[] {
-    const names = this.names.children(directory).map((name) => ({name, text: this.names.text(name)}))
-    return names.sort((a, b) => (a.text < b.text ? -1 : 1))
+  *#walkFiles(start: number, depth: number): Generator<TreeFile> {
+    const path = this.names.path(start)
+    yield this.#read(start, path)
+    const open: OpenDirectory[] = []
+    if (depth > 0) open.push(this.#open(start, path))
+    for (let at = open.at(-1); at !== undefined; at = open.at(-1)) {
+      const name = at.names.pop()
+      if (name === undefined) {
+        open.pop()
+        continue
+      }
+      const below = joinPath(at.path, this.names.text(name))
+      yield this.#read(name, below)
+      if (open.length < depth && this.isDirectory(name)) open.push(this.#open(name, below))
+    }
+  }
+
+  #open(directory: number, path: ByteString): OpenDirectory {
+    return {path, names: this.names.sorted(directory).reverse()}
+  }
+
+  #read(name: number, path: ByteString): TreeFile {
+    const file = this.#files.get(name)
+    return {entry: {...this.entryOf(file)!, path}, layer: this.#layerOf(file), links: this.linksOf(file)}
   }
 
   #keep(file: number, entry: Entry): void {
     if (!this.#keepsAll && entry.kind !== 'directory' && entry.kind !== 'symlink') return
-    // The place in the tree says the path; thousands of levels would each keep all that is above them.
-    this.#entries.set(file, {...entry, path: ''})
+    this.#rows.set(file, this.#entries.add(entry))
   }
 
   #put(parent: number, text: ByteString, file: number): void {
@@ -200,7 +220,9 @@ export class MergedTree implements ChangeSink {
     if (file < 0) return
     const links = this.#links.get(file) - 1
     this.#links.set(file, links)
-    if (links === 0) this.#entries.delete(file)
+    if (links > 0 || this.#rows.get(file) === none) return
+    this.#entries.drop(this.#rows.get(file))
+    this.#rows.set(file, none)
   }
 
   #touch(name: number): void {
@@ -293,13 +315,17 @@ export class MergedTree implements ChangeSink {
   }
 
   #isDirectory(file: number): boolean {
-    return file < 0 || this.#entries.get(file)?.kind === 'directory'
+    return file < 0 || this.#kindOf(file) === 'directory'
   }
 
   #linkOf(name: number): ByteString | undefined {
     const file = this.#files.get(name)
-    const entry = file < 0 ? undefined : this.#entries.get(file)
-    return entry?.kind === 'symlink' ? entry.link : undefined
+    return this.#kindOf(file) === 'symlink' ? this.#entries.link(this.#rows.get(file)) : undefined
+  }
+
+  #kindOf(file: number): EntryKind | undefined {
+    const row = file < 0 ? none : this.#rows.get(file)
+    return row === none ? undefined : this.#entries.kind(row)
   }
 
   get #layer(): number {

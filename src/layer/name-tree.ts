@@ -89,6 +89,11 @@ export class NameTree {
     return names
   }
 
+  /** The names in a directory, by bytes. */
+  sorted(directory: number): number[] {
+    return this.children(directory).sort((a, b) => this.#compare(a, b))
+  }
+
   /** The directory of a name, {@link none} for the root. */
   parent(name: number): number {
     return this.#parents.get(name)
@@ -144,6 +149,17 @@ export class NameTree {
     const page = this.#page(start)
     for (let at = 0; at < text.length; at++) if (page[(start % pageSize) + at] !== text.charCodeAt(at)) return false
     return true
+  }
+
+  #compare(a: number, b: number): number {
+    const [startA, startB] = [this.#starts.get(a), this.#starts.get(b)]
+    const [pageA, pageB] = [this.#page(startA), this.#page(startB)]
+    const length = Math.min(this.#lengths.get(a), this.#lengths.get(b))
+    for (let at = 0; at < length; at++) {
+      const difference = pageA[(startA % pageSize) + at]! - pageB[(startB % pageSize) + at]!
+      if (difference !== 0) return difference
+    }
+    return this.#lengths.get(a) - this.#lengths.get(b)
   }
 
   /** Where the search for a name begins. @see http://www.isthe.com/chongo/tech/comp/fnv/, FNV-1a, with a secret start */

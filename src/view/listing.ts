@@ -2,6 +2,7 @@
 import type {EntryKind} from '../layer/tar/entry.ts'
 import type {ListedFile} from '../list-files.ts'
 import {type ByteString, isText, printable, toText} from '../text.ts'
+import {formatJSON} from './json.ts'
 
 const kindLetters: Readonly<Record<EntryKind, string>> = {
   file: '-',
@@ -16,28 +17,41 @@ const kindLetters: Readonly<Record<EntryKind, string>> = {
 /**
  * Lines like those of `ls -l`: mode (`+` where there are extended attributes), links, owner, group, size or device numbers,
  * time in UTC, path.
+ *
+ * @param files are walked twice: all of them decide how wide a column is
  */
-export function formatListing(files: readonly ListedFile[]): string[] {
-  const cells = files.map((file) => [
+export function* formatListing(files: Iterable<ListedFile>): Generator<string> {
+  const widths = [0, 0, 0, 0, 0, 0]
+  for (const file of files) {
+    for (const [column, cell] of cellsOf(file).entries()) widths[column] = Math.max(widths[column]!, cell.length)
+  }
+  for (const file of files) {
+    const aligned = cellsOf(file).map((cell, column) =>
+      column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!),
+    )
+    yield [...aligned, formatName(file)].join(' ')
+  }
+}
+
+function cellsOf(file: ListedFile): string[] {
+  return [
     formatMode(file),
     String(file.links),
     String(file.uid),
     String(file.gid),
     file.device === undefined ? String(file.size) : `${file.device.major}, ${file.device.minor}`,
     formatTime(file.mtime).replace(/\.\d+Z$/, 'Z'),
-  ])
-  const widths = [0, 1, 2, 3, 4, 5].map((column) =>
-    cells.reduce((width, row) => Math.max(width, row[column]!.length), 0),
-  )
-  return cells.map((row, n) => {
-    const aligned = row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!)))
-    return [...aligned, formatName(files[n]!)].join(' ')
-  })
+  ]
 }
 
 /** Paths alone, printable. */
-export function formatPaths(files: readonly ListedFile[]): string[] {
-  return files.map(({path}) => printable(`/${path}`))
+export function* formatPaths(files: Iterable<ListedFile>): Generator<string> {
+  for (const {path} of files) yield printable(`/${path}`)
+}
+
+/** A document a line, as {@link listedDocument} makes them. */
+export function* formatDocuments(files: Iterable<ListedFile>): Generator<string> {
+  for (const file of files) yield formatJSON(listedDocument(file), 0)
 }
 
 /**

@@ -164,9 +164,9 @@ export function applyLayers(
 
 /** What a tree in memory must agree on with any other. */
 export function describeMerged(tree: MergedTree): Tree {
-  return tree.list('', Number.POSITIVE_INFINITY)!.map(({path: at, file: {entry, links}}) => {
-    const {kind, mode, size, link, mtime} = entry
-    return describePath(at, {kind, mode, size, link, mtime: mtime.seconds, links: links})
+  return [...tree.list('', Number.POSITIVE_INFINITY)!].map(({entry, links}) => {
+    const {path, kind, mode, size, link, mtime} = entry
+    return describePath(path, {kind, mode, size, link, mtime: mtime.seconds, links})
   })
 }
 

@@ -78,11 +78,7 @@ test('one layer of several makes the same tree as they do, alone and on the lowe
 
 /** What drivers that unpack a layer alone, and readers that take entries as they come, need of it. */
 function checkLayer(entries: readonly ReadEntry[], lower: readonly Buffer[]): void {
-  const below = new Set(
-    merge(lower)
-      .list('', Number.POSITIVE_INFINITY)!
-      .map(({path}) => path),
-  )
+  const below = new Set([...merge(lower).list('', Number.POSITIVE_INFINITY)!].map(({entry}) => entry.path))
   const seen = new Map<string, string>([['', 'directory']])
   for (const {entry, content} of entries) {
     const {directory: parent, name} = splitPath(entry.path)

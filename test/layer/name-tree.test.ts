@@ -59,6 +59,20 @@ test('many names, some removed and added again, are all found', (t) => {
   t.is(tree.text(tree.find(NameTree.root, nameOf(19_999))), nameOf(19_999))
 })
 
+test('names are sorted by bytes', (t) => {
+  fc.assert(
+    fc.property(fc.uniqueArray(name, {maxLength: 30}), (list) => {
+      const tree = new NameTree()
+      const directory = tree.add(NameTree.root, 'd')
+      for (const text of list) tree.add(directory, text)
+      t.deepEqual(
+        tree.sorted(directory).map((each) => tree.text(each)),
+        list.toSorted(),
+      )
+    }),
+  )
+})
+
 test('a name may be longer than a page', (t) => {
   const tree = new NameTree()
   const long = 'n'.repeat(1_000_000)

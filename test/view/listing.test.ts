@@ -33,17 +33,19 @@ const modes: Record<string, Partial<ListedFile>> = {
 
 for (const [text, facts] of Object.entries(modes)) {
   test(`a mode is shown as ${text}`, (t) => {
-    t.is(formatListing([file('x', facts)])[0]?.split(' ')[0], text)
+    t.is([...formatListing([file('x', facts)])][0]?.split(' ')[0], text)
   })
 }
 
 test('columns are aligned, devices have their numbers where files have a size', (t) => {
   t.deepEqual(
-    formatListing([
-      file('', {kind: 'directory', mode: 0o755}),
-      file('etc/shadow', {uid: 0, gid: 42, size: 12_345, links: 2, mtime: {seconds: 1_371_157_430, nanoseconds: 5}}),
-      file('dev/null', {kind: 'character', mode: 0o666, device: {major: 1, minor: 3}}),
-    ]),
+    [
+      ...formatListing([
+        file('', {kind: 'directory', mode: 0o755}),
+        file('etc/shadow', {uid: 0, gid: 42, size: 12_345, links: 2, mtime: {seconds: 1_371_157_430, nanoseconds: 5}}),
+        file('dev/null', {kind: 'character', mode: 0o666, device: {major: 1, minor: 3}}),
+      ]),
+    ],
     [
       'drwxr-xr-x 1 0  0     0 1970-01-01T00:00:00Z /',
       '-rw-r--r-- 2 0 42 12345 2013-06-13T21:03:50Z /etc/shadow',
@@ -53,20 +55,22 @@ test('columns are aligned, devices have their numbers where files have a size', 
 })
 
 test('links say where they lead, whiteouts that they are some', (t) => {
-  const names = formatListing([
-    file('a', {kind: 'symlink', link: '../b'}),
-    file('a', {kind: 'hardlink', link: 'b'}),
-    file('.wh.a', {whiteout: 'remove'}),
-    file('b/.wh..wh..opq', {whiteout: 'opaque'}),
-  ]).map((line) => line.slice(line.indexOf('/')))
+  const names = [
+    ...formatListing([
+      file('a', {kind: 'symlink', link: '../b'}),
+      file('a', {kind: 'hardlink', link: 'b'}),
+      file('.wh.a', {whiteout: 'remove'}),
+      file('b/.wh..wh..opq', {whiteout: 'opaque'}),
+    ]),
+  ].map((line) => line.slice(line.indexOf('/')))
   t.deepEqual(names, ['/a -> ../b', '/a link to /b', '/.wh.a (whiteout)', '/b/.wh..wh..opq (opaque)'])
 })
 
 test('names cannot reach the terminal, whatever bytes they have', (t) => {
   const hostile = [file('a\u001b[2Jb'), file('a\nb'), {...file(''), path: 'a\xffb'}]
-  t.deepEqual(formatPaths(hostile), ['/a\\x1b[2Jb', '/a\\nb', '/a\\xffb'])
+  t.deepEqual([...formatPaths(hostile)], ['/a\\x1b[2Jb', '/a\\nb', '/a\\xffb'])
   t.deepEqual(
-    formatListing(hostile).map((line) => line.slice(line.indexOf('/'))),
+    [...formatListing(hostile)].map((line) => line.slice(line.indexOf('/'))),
     ['/a\\x1b[2Jb', '/a\\nb', '/a\\xffb'],
   )
 })
@@ -99,5 +103,5 @@ test('a time that no calendar holds is shown in seconds', (t) => {
 })
 
 test('a list of nothing is nothing', (t) => {
-  t.deepEqual(formatListing([]), [])
+  t.deepEqual([...formatListing([])], [])
 })

@@ -102,7 +102,7 @@ class Check {
     })
     for (const {index} of image.layers.slice(0, maximumImages)) {
       await this.#try('ls of a layer', async () => {
-        this.#show('ls of a layer', formatListing(await listLayer(image, index, {limits})))
+        this.#show('ls of a layer', [...formatListing(await listLayer(image, index, {limits}))])
       })
     }
   }
@@ -110,8 +110,8 @@ class Check {
   /** With one thread, with several, and as a list: three ways to one tree. */
   async #unpack(image: Image): Promise<string> {
     const listed = await this.#try('ls', async () => {
-      const files = await listFiles(image, {limits})
-      this.#show('ls', formatListing(files))
+      const files = [...(await listFiles(image, {limits}))]
+      this.#show('ls', [...formatListing(files)])
       return linesOfList(files)
     })
     const alone = await this.#unpackBy(image, false)
