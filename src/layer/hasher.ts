@@ -18,6 +18,8 @@ export const inlineHasher: Hasher = {start: startDigest}
 const maximumStreams = 3
 /** Orders that may be open, a few chunks each of three streams. */
 const capacity = 64
+/** Orders given before the thread is woken. */
+const ordersAtOnce = 4
 /** Bytes from where on another thread is faster than the way to it. */
 const worthwhile = 128 * 1024
 
@@ -78,6 +80,7 @@ export class HashThread implements Hasher {
     words[at + word.stream] = stream
     words[at + word.offset] = first
     words[at + word.length] = second
-    this.#ring.give(true)
+    // A chunk alone is hashed sooner than the other thread is woken.
+    this.#ring.give(this.#ring.mark() % ordersAtOnce === 0)
   }
 }
