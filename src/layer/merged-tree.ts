@@ -59,7 +59,8 @@ export class MergedTree implements ChangeSink {
 
   /**
    * @param onImplied is called for each directory that no entry describes, before it is made
-   * @param keep `all` keeps every entry, for some 100 bytes a name; `directories` those of directories and symlinks, for some 60 bytes a name
+   * @param keep `all` keeps every entry, for some 100 bytes a name; `directories` those of directories and symlinks, for some
+   *   60 bytes a name
    */
   constructor(onImplied: () => void = () => {}, keep: 'all' | 'directories' = 'all') {
     this.#onImplied = onImplied
