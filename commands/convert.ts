@@ -4,7 +4,7 @@ import {BaseCommand} from '../src/cli/base-command.ts'
 import {startProgress} from '../src/cli/progress.ts'
 import {forceFlag, progressFlag, tagFlag, threadsFlag} from '../src/cli/shared-options.ts'
 import {parseSourceDateEpoch} from '../src/cli/source-date-epoch.ts'
-import {type ConvertResult, convertImages} from '../src/convert.ts'
+import type {ConvertResult} from '../src/convert.ts'
 import {formats, parseDestination, standardOutput} from '../src/destination.ts'
 import {ImgtoolError} from '../src/errors.ts'
 import {selectImages} from '../src/open.ts'
@@ -64,6 +64,8 @@ All images of the source are written, with their names and platforms, layers onc
     const mtime = parseSourceDateEpoch(process.env.SOURCE_DATE_EPOCH)
     await using source = await this.open(this.args.source)
     const images = selectImages(source, this.platform)
+    // oclif loads every command to know them all; what only one of them needs is loaded by that one.
+    const {convertImages} = await import('../src/convert.ts')
     // From here on a signal has something to clean up; before, it simply ends the process.
     const {signal} = this
     const progress = startProgress('Converting', this.flags.progress && !this.flags.quiet && !this.jsonEnabled())

@@ -4,7 +4,7 @@ import {BaseCommand} from '../src/cli/base-command.ts'
 import {startProgress} from '../src/cli/progress.ts'
 import {forceFlag, imageArgument, progressFlag} from '../src/cli/shared-options.ts'
 import {standardOutput} from '../src/destination.ts'
-import {type ExportResult, exportImage} from '../src/export.ts'
+import type {ExportResult} from '../src/export.ts'
 import {selectImage} from '../src/open.ts'
 import {printableText} from '../src/text.ts'
 import {formatSize} from '../src/view/size.ts'
@@ -31,6 +31,8 @@ A file appears complete and verified, or not at all. What goes down a pipe is ve
     if (file === standardOutput) this.requirePipe()
     await using source = await this.open(this.args.image)
     const image = selectImage(source, this.platform)
+    // oclif loads every command to know them all; what only one of them needs is loaded by that one.
+    const {exportImage} = await import('../src/export.ts')
     // From here on a signal has something to clean up; before, it simply ends the process.
     const {signal} = this
     const progress = startProgress('Exporting', this.flags.progress && !this.flags.quiet && !this.jsonEnabled())

@@ -6,7 +6,7 @@ import {forceFlag, imageArgument, progressFlag, tagFlag} from '../src/cli/shared
 import {parseSourceDateEpoch} from '../src/cli/source-date-epoch.ts'
 import {parseDestination, standardOutput} from '../src/destination.ts'
 import {selectImage} from '../src/open.ts'
-import {type SquashResult, squashImage} from '../src/squash.ts'
+import type {SquashResult} from '../src/squash.ts'
 import {printableText} from '../src/text.ts'
 import {formatSize} from '../src/view/size.ts'
 import {formatCount} from '../src/view/text.ts'
@@ -46,6 +46,8 @@ DESTINATION is as for convert: FORMAT:PATH[:NAME], or a path that ends in .tar (
     const mtime = parseSourceDateEpoch(process.env.SOURCE_DATE_EPOCH)
     await using source = await this.open(this.args.image)
     const image = selectImage(source, this.platform)
+    // oclif loads every command to know them all; what only one of them needs is loaded by that one.
+    const {squashImage} = await import('../src/squash.ts')
     // From here on a signal has something to clean up; before, it simply ends the process.
     const {signal} = this
     const progress = startProgress('Squashing', this.flags.progress && !this.flags.quiet && !this.jsonEnabled())

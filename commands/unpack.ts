@@ -4,7 +4,7 @@ import {startProgress} from '../src/cli/progress.ts'
 import {imageArgument, progressFlag, threadsFlag} from '../src/cli/shared-options.ts'
 import {selectImage} from '../src/open.ts'
 import {printableText} from '../src/text.ts'
-import {type UnpackResult, unpackImage} from '../src/unpack.ts'
+import type {UnpackResult} from '../src/unpack.ts'
 import {formatSize} from '../src/view/size.ts'
 import {formatCount} from '../src/view/text.ts'
 
@@ -37,6 +37,8 @@ As root the result is exact: owners, modes, times, links, devices, capabilities,
     const {directory} = this.args
     await using source = await this.open(this.args.image)
     const image = selectImage(source, this.platform)
+    // oclif loads every command to know them all; what only one of them needs is loaded by that one.
+    const {unpackImage} = await import('../src/unpack.ts')
     // From here on a signal has something to clean up; before, it simply ends the process.
     const {signal} = this
     const progress = startProgress('Unpacking', this.flags.progress && !this.flags.quiet && !this.jsonEnabled())

@@ -4,7 +4,6 @@ import {BaseCommand} from '../src/cli/base-command.ts'
 import {exitCodes, reportError, wantsDebug} from '../src/cli/report.ts'
 import {archivesArgument} from '../src/cli/shared-options.ts'
 import {ImgtoolError} from '../src/errors.ts'
-import {isSound, parseIntegrity, verifyArchive} from '../src/verify.ts'
 import {formatVerification, type VerifiedArchive, verifiedDocument} from '../src/view/verify.ts'
 
 export default class Verify extends BaseCommand<typeof Verify> {
@@ -26,7 +25,7 @@ Exits with 3 when something is wrong, and with 1 when an archive cannot be read 
   ]
 
   override async run(): Promise<{archives: readonly VerifiedArchive[]}> {
-    const integrity = this.readIntegrity()
+    const integrity = await this.readIntegrity()
     const {signal} = this
     const archives: VerifiedArchive[] = []
     for (const text of this.args.archives) archives.push(await this.verify(text, integrity, signal))
@@ -36,9 +35,10 @@ Exits with 3 when something is wrong, and with 1 when an archive cannot be read 
     return {archives}
   }
 
-  private readIntegrity(): string | undefined {
+  private async readIntegrity(): Promise<string | undefined> {
     const {integrity} = this.flags
     if (integrity === undefined) return undefined
+    const {parseIntegrity} = await loadVerifier()
     if (this.args.archives.length === 1) return parseIntegrity(integrity)
     throw new ImgtoolError('REFERENCE_INVALID', 'Cannot use --integrity with several archives: it is that of one file')
   }
@@ -47,6 +47,7 @@ Exits with 3 when something is wrong, and with 1 when an archive cannot be read 
     try {
       const reference = this.reference(text)
       const options = {...this.platform, integrity, limits: this.limits, signal}
+      const {isSound, verifyArchive} = await loadVerifier()
       const verification = await verifyArchive(reference, options)
       const {quiet} = this.flags
       if (!quiet || !isSound(verification)) this.logLines(formatVerification(verification, {quiet}))
@@ -60,6 +61,9 @@ Exits with 3 when something is wrong, and with 1 when an archive cannot be read 
     }
   }
 }
+
+/** oclif loads every command to know them all; what only this one needs is loaded when it runs. */
+const loadVerifier = () => import('../src/verify.ts')
 
 function isOfArchive(error: unknown): boolean {
   return error instanceof ImgtoolError && error.code !== 'INTERRUPTED' && error.code !== 'REFERENCE_INVALID'

@@ -11,7 +11,7 @@ import {hasSeveralCores} from './thread/worker.ts'
 /** Bytes of an image from where on threads save more than they cost. */
 const worthwhile = 8 * 1024 * 1024
 /** Chunks at a time: two that are read, and two of the stored bytes where those are compressed; the others are at work. */
-const chunkCount = 24
+const chunkCount = 16
 
 export interface Threads extends AsyncDisposable {
   /** Fills files; undefined where that is not worth a thread. */

@@ -283,7 +283,7 @@ export class MergedTree implements ChangeSink {
   }
 
   #walk(path: ByteString, implying: boolean): number {
-    const ahead = path === '' ? [] : path.split('/').reverse()
+    let ahead = path === '' ? [] : path.split('/').reverse()
     let directory: number = NameTree.root
     let expansions = 0
     for (let part = ahead.pop(); part !== undefined; part = ahead.pop()) {
@@ -294,7 +294,7 @@ export class MergedTree implements ChangeSink {
       if (link !== undefined) {
         if (++expansions > maximumExpansions) throw tooManyLinks(path)
         if (link.startsWith('/')) directory = NameTree.root
-        for (const each of link.split('/').reverse()) ahead.push(each)
+        ahead = ahead.concat(link.split('/').reverse())
       } else if (!this.isDirectory(next)) return none
       else directory = next
     }
