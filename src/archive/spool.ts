@@ -1,5 +1,6 @@
 /** A temporary file without a name, for what cannot be read by position: standard input and compressed archives. */
 import {randomBytes} from 'node:crypto'
+import {writeSync} from 'node:fs'
 import {type FileHandle, open, unlink} from 'node:fs/promises'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
@@ -62,11 +63,9 @@ async function openNameless(): Promise<FileHandle> {
   return handle
 }
 
-/** Writes all of a chunk. */
-export async function writeAt(handle: FileHandle, chunk: Buffer, position: number): Promise<void> {
-  for (let done = 0; done < chunk.length; ) {
-    done += (await handle.write(chunk, done, chunk.length - done, position + done)).bytesWritten
-  }
+/** Writes all of a chunk, at once: to have another thread write costs more than to copy to the system's memory. */
+export async function writeAt({fd}: FileHandle, chunk: Buffer, position: number): Promise<void> {
+  for (let done = 0; done < chunk.length; ) done += writeSync(fd, chunk, done, chunk.length - done, position + done)
 }
 
 /** Errors of the temporary file must not be taken for errors of the archive. */
