@@ -1,5 +1,5 @@
 /** What `imgtool convert` writes, read by the tools that know the format: they find the same image IDs and the same files. */
-import {mkdirSync} from 'node:fs'
+import {mkdirSync, mkdtempSync, rmSync} from 'node:fs'
 import {join} from 'node:path'
 import {fileURLToPath} from 'node:url'
 import test, {type ExecutionContext} from 'ava'
@@ -12,6 +12,8 @@ import {compareTrees, scanTree, type Tree} from '../helpers/scan-tree.ts'
 
 const fixtures = fileURLToPath(new URL('../../fixtures/', import.meta.url))
 const scratch = makeScratch()
+/** podman takes no more than 50 characters. */
+const podmanRun = mkdtempSync('/tmp/imgtool-')
 
 /** One of every reader, and of every compression. */
 const sources = [
@@ -31,6 +33,7 @@ let count = 0
 test.after.always('stop dockerd', async () => {
   await (await daemon)?.stop()
   await removeScratch(scratch)
+  rmSync(podmanRun, {recursive: true, force: true})
 })
 
 for (const source of sources) {
@@ -111,9 +114,9 @@ for (const [reference, name] of [
   interopTest(`podman load takes ${reference} as a docker archive and as an OCI archive`, async (t) => {
     const [image] = await listImages(t, fixtures + reference)
     for (const format of ['docker-archive', 'docker-1.10', 'oci-archive']) {
+      await podman('rmi', '--all', '--force')
       await podman('load', '-i', await convert(t, reference, `${format}:`))
       t.is(`sha256:${(await podman('images', '-q', '--no-trunc')).trim().replace('sha256:', '')}`, image!.imageID)
-      await podman('rmi', '--all', '--force')
     }
   })
 }
@@ -201,7 +204,7 @@ async function podmanPull(reference: string): Promise<string> {
 
 function podman(...words: string[]): Promise<string> {
   const root = join(scratch, 'podman')
-  return run('podman', ['--root', root, '--runroot', `${root}-run`, '--storage-driver', 'vfs', ...words])
+  return run('podman', ['--root', root, '--runroot', podmanRun, '--storage-driver', 'vfs', ...words])
 }
 
 /** Imports to the containerd that dockerd runs. @returns the names of the images */
