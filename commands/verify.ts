@@ -27,11 +27,11 @@ Exits with 3 when something is wrong, and with 1 when an archive cannot be read 
   override async run(): Promise<{archives: readonly VerifiedArchive[]}> {
     const integrity = await this.readIntegrity()
     const {signal} = this
+    this.expectReader()
     const archives: VerifiedArchive[] = []
     for (const text of this.args.archives) archives.push(await this.verify(text, integrity, signal))
     const statuses = new Set(archives.map(({status}) => status))
-    if (statuses.has('unreadable')) process.exitCode = exitCodes.failed
-    else if (statuses.has('wrong')) process.exitCode = exitCodes.wrong
+    process.exitCode = statuses.has('unreadable') ? exitCodes.failed : statuses.has('wrong') ? exitCodes.wrong : 0
     return {archives}
   }
 

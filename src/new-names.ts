@@ -2,7 +2,7 @@
 import {checkName, type Destination, type Format} from './destination.ts'
 import {ImgtoolError} from './errors.ts'
 import type {Image} from './image/model.ts'
-import {splitTag} from './image/names.ts'
+import {isDockerName, splitTag} from './image/names.ts'
 import type {OnWarning} from './layer/change.ts'
 import {formatPlatform} from './open.ts'
 import {printableText} from './text.ts'
@@ -47,13 +47,20 @@ function requireOneName(images: readonly Image[]): void {
 /** docker knows names with tags only. A name that was asked for gets docker's usual tag. */
 function taggedNames(names: readonly string[], given: boolean, {onWarning}: NameOptions): string[] {
   return names.flatMap((name) => {
+    if (given) return [requireDockerName(splitTag(name) === undefined ? `${name}:latest` : name)]
     if (splitTag(name) !== undefined) return [name]
-    if (given) return [`${name}:latest`]
     onWarning?.({
       code: 'NAME_LOST',
       message: `The name "${printableText(name)}" has no tag, which docker's archives cannot hold; give one with --tag`,
     })
     return []
+  })
+}
+
+function requireDockerName(name: string): string {
+  if (isDockerName(name)) return name
+  throw new ImgtoolError('REFERENCE_INVALID', `Cannot use "${printableText(name)}" as a name of docker's`, {
+    hint: 'It takes lower case, and one tag of at most 128 letters, digits, ".", "-" and "_"',
   })
 }
 

@@ -11,7 +11,7 @@ import {printableText} from '../text.ts'
 import {formatJSON} from '../view/json.ts'
 import {hintAtDaemon} from './daemon-hint.ts'
 import {parseLimits} from './limit-flag.ts'
-import {isOn, reportError, wantsDebug} from './report.ts'
+import {exitCodes, isOn, reportError, wantsDebug} from './report.ts'
 import {Warnings} from './warnings.ts'
 
 type FlagsOf<T extends typeof Command> = Interfaces.InferredFlags<(typeof BaseCommand)['baseFlags'] & T['flags']>
@@ -99,6 +99,7 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
   }
 
   override async finally(error: Error | undefined): Promise<void> {
+    if (error === undefined && process.exitCode === exitCodes.unwritten) process.exitCode = 0
     if (error !== undefined || this.jsonEnabled()) return
     this.printWarnings()
     if (this.#note !== undefined && !this.flags.quiet) process.stderr.write(`${this.#note}\n`)
@@ -136,6 +137,12 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
         hint: 'Pipe it, or give a file instead of -',
       })
     }
+    this.expectReader()
+  }
+
+  /** From here on it is a failure when nobody reads standard output to its end, until the run has succeeded. */
+  protected expectReader(): void {
+    process.exitCode = exitCodes.unwritten
   }
 
   /** Reads a reference; an existing file wins over a name behind a colon. */

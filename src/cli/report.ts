@@ -13,7 +13,7 @@ import {explainUsage} from './usage-error.ts'
  * 0 is success; 3 is for a check that says no, which is an answer and not an error. A run that a signal ended exits with
  * 128 and its number. @see POSIX sh, "Exit Status for Commands"
  */
-export const exitCodes = {failed: 1, usage: 2, wrong: 3} as const
+export const exitCodes = {failed: 1, usage: 2, wrong: 3, unwritten: 74} as const
 
 export interface Report {
   readonly exitCode: number

@@ -23,12 +23,12 @@ export function namesOf(annotations: Readonly<Record<string, string>>): Pick<Ima
 
 /**
  * Annotations of a descriptor for a name: OCI's is the name as it is shown, which skopeo, podman and umoci look for;
- * containerd's is whole, and only a name with a tag has one.
+ * containerd's is whole, and only a name that docker takes has one.
  *
  * @returns what {@link namesOf} reads as the name
  */
 export function annotationsOf(name: string): Readonly<Record<string, string>> {
-  return {...(splitTag(name) && {[containerdNameKey]: wholeName(name)}), [refNameKey]: name}
+  return {...(isDockerName(name) && {[containerdNameKey]: wholeName(name)}), [refNameKey]: name}
 }
 
 /**
@@ -39,6 +39,17 @@ export function annotationsOf(name: string): Readonly<Record<string, string>> {
 export function splitTag(name: string): {readonly repository: string; readonly tag: string} | undefined {
   const [, repository, tag] = /^([^@]*[^@:/]):([\w][\w.-]{0,127})$/.exec(name) ?? []
   return repository === undefined || tag === undefined ? undefined : {repository, tag}
+}
+
+const hostPattern = /^(?=.*[.:A-Z]|localhost$)[A-Za-z0-9]+(?:[.-]+[A-Za-z0-9]+)*(?::\d+)?$/
+const componentPattern = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/
+
+/** Whether docker takes a name: a repository in lower case, maybe with a host in front, and a tag. @see distribution/reference, "Grammar" */
+export function isDockerName(name: string): boolean {
+  const {repository = ''} = splitTag(name) ?? {}
+  const [first = '', ...rest] = repository.split('/')
+  const components = rest.length > 0 && hostPattern.test(first) ? rest : [first, ...rest]
+  return repository.length <= 255 && components.every((component) => componentPattern.test(component))
 }
 
 /** The inverse of {@link familiarName}. @see moby distribution/reference, splitDockerDomain */

@@ -3,6 +3,7 @@ import {createReadStream} from 'node:fs'
 import {stat} from 'node:fs/promises'
 import ssri from 'ssri'
 import {explainSystemError} from '../archive/system-error.ts'
+import {digestSize} from '../digest.ts'
 import {ImgtoolError} from '../errors.ts'
 import {printableText} from '../text.ts'
 import type {Findings} from './findings.ts'
@@ -24,13 +25,19 @@ const algorithms = ['sha512', 'sha384', 'sha256'] as const
  */
 export function parseIntegrity(text: string): string {
   const parsed = ssri.parse(text, {strict: true})
-  const known = algorithms.flatMap((algorithm) => parsed?.[algorithm] ?? [])
+  const known = algorithms.flatMap((algorithm) => parsed?.[algorithm] ?? []).filter(isWhole)
   const words = text.trim().split(/\s+/)
   if (known.length > 0 && known.length === words.length) return text.trim()
   throw new ImgtoolError(
     'REFERENCE_INVALID',
     `Cannot read the integrity "${printableText(text)}": expected sha256-, sha384- or sha512- and a digest in base64`,
+    {hint: 'Make one with: openssl dgst -sha256 -binary FILE | base64'},
   )
+}
+
+/** Digits of hex are base64 as well, but of a digest that is too long. */
+function isWhole({algorithm, digest}: {readonly algorithm: string; readonly digest: string}): boolean {
+  return Buffer.from(digest, 'base64').length === digestSize(algorithm)
 }
 
 /**

@@ -191,6 +191,16 @@ linuxTest('output that cannot be written is 74', async (t) => {
   t.is(stdout.toString(), '74\n')
 })
 
+test('it is a failure when nobody reads an archive to its end, or a verdict', async (t) => {
+  const commands = ['export "$ARCHIVE:@0" -', 'convert "$ARCHIVE" oci-archive:-', 'verify "$ARCHIVE" "$ARCHIVE"']
+  for (const command of commands) {
+    const script = `{ $IMGTOOL ${command}; echo $? >&2; } | true; $IMGTOOL ${command} >/dev/null 2>&1; echo $?`
+    const {stdout, stderr} = await spawnShell(script, {env: {ARCHIVE: several}})
+    t.is(stdout.toString(), '0\n', command)
+    t.regex(stderr, /^74\n/m, command)
+  }
+})
+
 test('nothing is coloured in pipes, nor where NO_COLOR forbids it', async (t) => {
   for (const env of [{}, {NO_COLOR: '1', FORCE_COLOR: '', TERM: 'xterm-256color'}]) {
     for (const words of [['--help'], ['tree', several], ['tree', '/nowhere']]) {

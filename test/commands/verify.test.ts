@@ -68,5 +68,6 @@ test('verify --integrity compares the file itself', async (t) => {
   t.is((await spawnImgtool(['verify', sound, '--integrity', `sha512-${digest}`])).status, 0)
   t.is((await spawnImgtool(['verify', sound, '--integrity', `sha512-${digest.replace(/^../, 'AA')}`])).status, 3)
   t.is((await spawnImgtool(['verify', sound, '--integrity', 'md5-AAAA'])).status, 2)
+  t.is((await spawnImgtool(['verify', sound, '--integrity', `sha256-${'a1'.repeat(32)}`])).status, 2)
   t.is((await spawnImgtool(['verify', sound, sound, '--integrity', `sha512-${digest}`])).status, 2)
 })

@@ -1,6 +1,6 @@
 import test from 'ava'
 import {chainIDs} from '../../src/image/chain.ts'
-import {familiarName, isNamed, namesOf} from '../../src/image/names.ts'
+import {familiarName, isDockerName, isNamed, namesOf} from '../../src/image/names.ts'
 import {findParents} from '../../src/image/parents.ts'
 import {diffID, imageOf, setOf} from '../helpers/images.ts'
 
@@ -74,4 +74,21 @@ test('takes names from annotations: containerd’s is whole, OCI’s may be a ta
     names: ['app:1'],
     aliases: ['docker.io/library/app:1', '1'],
   })
+})
+
+test('tells the names that docker takes', (t) => {
+  const taken = ['app:1', 'team/app:1.0', 'Reg.io:5000/app:1', 'localhost/a__b-c.d:V_1', 'a/b/c:x']
+  for (const name of taken) t.true(isDockerName(name), name)
+  const refused = [
+    'app',
+    'UPPER:1',
+
+    'a:b:c',
+    'foo@sha256:abc',
+    'a..b:1',
+    '-a:1',
+    'a//b:1',
+    `a:${'t'.repeat(129)}`,
+  ]
+  for (const name of [...refused, `${'n'.repeat(256)}:1`]) t.false(isDockerName(name), name)
 })
