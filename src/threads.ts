@@ -1,10 +1,8 @@
 /** The threads of one run, and the memory that they share. */
-import {detectCompression} from './compression/detect.ts'
-import type {InflateThread} from './compression/inflate-thread.ts'
 import type {FileThread} from './driver/file-writer.ts'
 import type {Image} from './image/model.ts'
 import {HashThread} from './layer/hasher.ts'
-import type {ReadTools} from './layer/read.ts'
+import {compressionOf, type ReadTools} from './layer/read.ts'
 import {Chunks} from './thread/chunks.ts'
 import {hasSeveralCores} from './thread/worker.ts'
 
@@ -37,11 +35,14 @@ const none: Threads = {
 export async function startThreads(image: Image, wanted: number | undefined): Promise<Threads> {
   const bytes = image.layers.reduce((sum, {blob}) => sum + blob.size, 0)
   if (wanted === undefined ? bytes < worthwhile || !hasSeveralCores() : wanted === 1) return none
+  // Whatever may fail comes before the first thread, which nobody would end.
+  const isGzip = await isMostlyGzip(image)
+  const {FileThread} = await import('./driver/file-writer.ts')
+  const {InflateThread} = await import('./compression/inflate-thread.ts')
   const chunks = new Chunks(chunkCount)
   const hasher = new HashThread(chunks)
-  const {FileThread} = await import('./driver/file-writer.ts')
   const files = new FileThread(chunks)
-  const inflater = await startInflater(image, chunks)
+  const inflater = isGzip && InflateThread.isPossible() ? new InflateThread(chunks) : undefined
   return {
     files,
     settled: Promise.all([hasher.settled, files.settled, inflater?.settled]),
@@ -52,12 +53,9 @@ export async function startThreads(image: Image, wanted: number | undefined): Pr
   }
 }
 
-/** Only where a layer is compressed as it can decompress. */
-async function startInflater(image: Image, chunks: Chunks): Promise<InflateThread | undefined> {
-  const [largest] = image.layers.toSorted((one, other) => other.blob.size - one.blob.size)
-  if (largest === undefined || detectCompression(await largest.blob.read(0, 16)) !== 'gzip') return undefined
-  const {InflateThread} = await import('./compression/inflate-thread.ts')
-  return InflateThread.isPossible() ? new InflateThread(chunks) : undefined
+async function isMostlyGzip({layers}: Image): Promise<boolean> {
+  const [largest] = layers.toSorted((one, other) => other.blob.size - one.blob.size)
+  return largest !== undefined && (await compressionOf(largest.blob)) === 'gzip'
 }
 
 /** Hashing on a thread of its own, as far as that is faster. Dispose of it. */

@@ -3,7 +3,7 @@ import type {Digest} from './digest.ts'
 import type {TargetState} from './driver/target.ts'
 import {ImgtoolError} from './errors.ts'
 import {requireWhole} from './image/missing.ts'
-import type {Image} from './image/model.ts'
+import type {Image, Layer} from './image/model.ts'
 import {ChangeDecoder, type ChangeSink, type OnWarning} from './layer/change.ts'
 import {MergedTree} from './layer/merged-tree.ts'
 import {type Budget, countEntry, readLayer, startBudget} from './layer/read.ts'
@@ -91,7 +91,8 @@ export async function unpackImage(image: Image, target: string, options: UnpackO
   if (options.dryRun) {
     const tree = new MergedTree(onImplied)
     counter.target = tree
-    return result(await applyLayers(image, counter, () => tree.startLayer(), threads, budget, options))
+    const stages = {start: () => tree.startLayer(), finish: () => {}}
+    return result(await applyLayers(image, counter, stages, threads, budget, options))
   }
   const onWarning = options.onWarning ?? (() => {})
   const {DirectoryDriver} = await import('./driver/directory.ts')
@@ -101,7 +102,10 @@ export async function unpackImage(image: Image, target: string, options: UnpackO
     const diffIDs = await applyLayers(
       image,
       counter,
-      (layer) => driver.changes.startLayer(layer > 0 || driver.isMerge),
+      {
+        start: (layer) => driver.changes.startLayer(layer > 0 || driver.isMerge),
+        finish: () => driver.changes.finishLayer(),
+      },
       threads,
       budget,
       options,
@@ -126,7 +130,7 @@ function requireSystem(): void {
 async function applyLayers(
   image: Image,
   sink: ChangeSink,
-  startLayer: (layer: number) => void,
+  stages: {start(layer: number): void; finish(): void},
   threads: Threads,
   budget: Budget,
   options: UnpackOptions,
@@ -135,17 +139,28 @@ async function applyLayers(
   const diffIDs: Digest[] = []
   let bytes = 0
   for (const layer of image.layers) {
-    startLayer(layer.index)
+    stages.start(layer.index)
     const warn: OnWarning = (warning) => options.onWarning?.({layer: layer.index, ...warning})
     const decoder = new ChangeDecoder(sink, warn)
     const onRead = (read: number) =>
       options.onProgress?.({layer: layer.index, layers: image.layers.length, bytes: bytes + read, totalBytes})
     const facts = await readLayer(layer, decoder, budget, {signal: options.signal, tools: threads.tools, onRead})
-    decoder.finish()
+    finishLayer(layer, () => {
+      decoder.finish()
+      stages.finish()
+    })
     bytes += layer.blob.size
     diffIDs.push(facts.diffID)
   }
   return diffIDs
+}
+
+function finishLayer({index}: Layer, finish: () => void): void {
+  try {
+    finish()
+  } catch (error) {
+    throw error instanceof ImgtoolError ? error.within({layer: index}) : error
+  }
 }
 
 /** Counts changes on their way. */

@@ -102,8 +102,10 @@ export class InflateThread {
   #resultOf(number: number, stored: StoredBytes, onRead: (bytes: number) => void): number {
     this.#ring.wait(number + 1)
     const result = this.#ring.resultOf(number)
-    onRead(this.#ring.records.longs[(this.#ring.place(number) >> 1) + longWord.read]!)
-    if (result >= 0) return result
+    if (result >= 0) {
+      onRead(this.#ring.records.longs[(this.#ring.place(number) >> 1) + longWord.read]!)
+      return result
+    }
     const note = Buffer.from(this.#note)
     const told = note.toString('utf8', 0, note.indexOf(0))
     if (result === failure.truncated) throw stored.truncated(Number(told))

@@ -117,8 +117,11 @@ export class ConfinedRoot {
 
   #close({path, descriptor}: Place): void {
     this.#open.delete(path)
-    this.#neighbours.beforeClosing(descriptor)
-    close(descriptor)
+    try {
+      this.#neighbours.beforeClosing(descriptor)
+    } finally {
+      close(descriptor)
+    }
   }
 
   #lookUp(path: ByteString): Place | undefined {

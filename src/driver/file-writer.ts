@@ -2,6 +2,7 @@
  * Makes and fills files: gives orders for all of it, and learns later what became of them. Whoever does anything else in the
  * same tree says first what it is about, so that it finds there what was ordered before.
  */
+import {isImgtoolError} from '../errors.ts'
 import {joinPath, splitPath} from '../layer/path.ts'
 import type {Entry} from '../layer/tar/entry.ts'
 import * as os from '../os/libc.ts'
@@ -85,7 +86,7 @@ export class FileWriter {
     this.#orders = thread?.orders
     this.#metadata = metadata
     this.#makeWay = makeWay
-    if (this.#orders !== undefined) this.#orders.onResult = (order, failure) => this.#report(order, failure)
+    if (this.#orders !== undefined) this.#orders.onResult = (order, failure) => this.#reportEntry(order, failure)
   }
 
   /**
@@ -98,7 +99,9 @@ export class FileWriter {
     this.#descriptor = undefined
     this.#isThere = undefined
     const isSimple = entry.xattrs.size === 0 && entry.pieces === undefined
-    this.#isPlain = isSimple && isFree && name.length <= nameRoom && this.#orders?.isServed === true
+    // Of two orders about one path the second could meet what the first has only tried to make.
+    const isNew = !this.#paths.has(joinPath(place.path, name))
+    this.#isPlain = isSimple && isFree && isNew && name.length <= nameRoom && this.#orders?.isServed === true
   }
 
   /** @throws {ImgtoolError} NO_SPACE, SYSTEM_ERROR and what else making files throws: for this file or one before */
@@ -226,12 +229,12 @@ export class FileWriter {
     const start = 4 * this.#record! + nameAt
     this.#set(word.nameLength, this.#orders!.records.bytes.write(name, start, nameRoom, 'latin1'))
     this.#uses.set(place.descriptor, order)
-    if (this.#paths.size > capacity) this.#forgetDone()
+    if (this.#paths.size > capacity) this.#forgetCollected()
     this.#paths.set(joinPath(place.path, name), order)
   }
 
-  #forgetDone(): void {
-    for (const [path, order] of this.#paths) if (this.#orders!.isDone(order)) this.#paths.delete(path)
+  #forgetCollected(): void {
+    for (const [path, order] of this.#paths) if (this.#orders!.isCollected(order)) this.#paths.delete(path)
   }
 
   #give(isLarge: boolean): void {
@@ -245,6 +248,15 @@ export class FileWriter {
 
   #set(index: number, value: number): void {
     this.#orders!.records.words[this.#record! + index] = value
+  }
+
+  /** The entry at work is another one by now. */
+  #reportEntry(order: number, failure: number): void {
+    try {
+      this.#report(order, failure)
+    } catch (error) {
+      throw isImgtoolError(error) ? error.within({entry: this.#files[order % capacity]!.entry.path}) : error
+    }
   }
 
   #report(order: number, failure: number): void {

@@ -74,9 +74,14 @@ export class InPlace implements ChangeSink {
   /** @param hasLower something lies below this layer that it can hide */
   startLayer(hasLower: boolean): void {
     // What this layer adds is never hidden by it, so that within a layer whiteouts need not wait for files.
-    this.#files.drain()
+    this.finishLayer()
     this.#kept = hasLower ? new KeptPaths() : undefined
     this.#hidden.clear()
+  }
+
+  /** Waits for what another thread does for the layer. @throws {ImgtoolError} what went wrong there */
+  finishLayer(): void {
+    this.#files.drain()
   }
 
   add(entry: Entry): void {

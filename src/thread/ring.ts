@@ -38,7 +38,7 @@ const controlWords = 16
 /** Small orders given before a sleeping thread is woken: waking costs as much as one of them. */
 const batch = 16
 /** What the word `ready` says. */
-const [unserved, served, abandoned] = [0, 1, 2]
+const [unserved, served, abandoned, broken] = [0, 1, 2, 3]
 /** Milliseconds after which a thread that does not begin is given up. */
 const patience = 2000
 
@@ -91,9 +91,9 @@ export class Ring implements Fence {
     return this.#written - this.#done
   }
 
-  /** Whether an order is done. */
-  isDone(order: number): boolean {
-    return order < this.#done || order < this.#written - this.countOpen()
+  /** Whether an order is done, and {@link onResult} was told of its result. */
+  isCollected(order: number): boolean {
+    return order < this.#collected
   }
 
   /** Waits for room for the next order. @returns where in {@link records} its record begins; what is there is of old */
@@ -166,7 +166,13 @@ export class Ring implements Fence {
     this.countOpen()
   }
 
+  /** For who could have no thread: nobody waits for it. */
+  abandon(): void {
+    Atomics.compareExchange(this.#control, ready, unserved, abandoned)
+  }
+
   #sleep(count: number): void {
+    if (Atomics.load(this.#control, ready) === broken) throw new Error('a thread has ended before its work')
     Atomics.store(this.#control, awaited, count | 0)
     const seen = Atomics.load(this.#control, done)
     if (((seen - count) | 0) < 0) Atomics.wait(this.#control, done, seen)
@@ -190,12 +196,23 @@ export class Ring implements Fence {
 export function serve(memory: SharedArrayBuffer, run: Run): void {
   const control = new Int32Array(memory, 0, controlWords)
   const records = recordsOf(memory)
-  const {words} = records
   const size = control[recordSize]!
-  const mask = words.length / size - 1
   if (Atomics.compareExchange(control, ready, unserved, served) !== unserved) return
   Atomics.notify(control, ready)
   parentPort?.postMessage('ready')
+  try {
+    carryOut(control, records, size, run)
+  } catch (error) {
+    // Whoever waits must not wait for ever.
+    Atomics.store(control, ready, broken)
+    Atomics.notify(control, done)
+    throw error
+  }
+}
+
+function carryOut(control: Int32Array, records: Records, size: number, run: Run): void {
+  const {words} = records
+  const mask = words.length / size - 1
   for (;;) {
     const count = Atomics.load(control, written)
     let finished = Atomics.load(control, done)

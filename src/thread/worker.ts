@@ -15,7 +15,7 @@ export class RingThread {
   /** Resolves when it serves, or when it is clear that it never will. */
   readonly settled: Promise<void>
   readonly #ring: Ring
-  readonly #worker: Worker
+  readonly #worker: Worker | undefined
   readonly #ended: Promise<void>
 
   /**
@@ -24,22 +24,32 @@ export class RingThread {
    */
   constructor(module: string, ring: Ring, data: object) {
     this.#ring = ring
-    this.#worker = startThread(module, {...data, ring: ring.memory})
-    this.#ended = new Promise((resolve) => this.#worker.once('exit', () => resolve()))
+    const worker = startIfPossible(module, {...data, ring: ring.memory})
+    if (worker === undefined) ring.abandon()
+    this.#worker = worker
+    this.#ended = new Promise((resolve) => (worker === undefined ? resolve() : worker.once('exit', () => resolve())))
     this.settled = new Promise((resolve) => {
-      this.#worker.once('message', () => resolve())
-      this.#worker.once('exit', () => resolve())
-      // What goes wrong with a thread before it serves is no loss; afterwards nothing in it throws.
-      this.#worker.once('error', () => resolve())
+      if (worker === undefined) return resolve()
+      // What goes wrong with a thread before it serves is no loss.
+      for (const event of ['message', 'exit', 'error']) worker.once(event, () => resolve())
     })
   }
 
   /** Ends the thread after all orders that were given. It must end by itself: one that is stopped in a system call takes the process with it. */
   async close(): Promise<void> {
-    this.#worker.ref()
+    this.#worker?.ref()
     await this.settled
     if (this.#ring.isServed) this.#ring.end()
     await this.#ended
+  }
+}
+
+/** A system may have no room for another thread, or forbid it. */
+function startIfPossible(module: string, data: object): Worker | undefined {
+  try {
+    return startThread(module, data)
+  } catch {
+    return undefined
   }
 }
 

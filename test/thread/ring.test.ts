@@ -53,7 +53,7 @@ test('a result can be had when its order is done', async (t) => {
   const ended = serve(ring)
   const order = give(ring, 20, 3)
   ring.wait(order + 1)
-  t.true(ring.isDone(order))
+  t.true(ring.isCollected(order))
   t.is(ring.resultOf(order), 23)
   t.is(ring.countOpen(), 0)
   ring.end()
