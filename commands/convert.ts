@@ -68,7 +68,7 @@ All images of the source are written, with their names and platforms, layers onc
     const {convertImages} = await import('../src/convert.ts')
     // From here on a signal has something to clean up; before, it simply ends the process.
     const {signal} = this
-    const progress = startProgress('Converting', this.flags.progress && !this.flags.quiet && !this.jsonEnabled())
+    const progress = startProgress('Converting', this.flags.progress && this.isTalking)
     try {
       const result = await convertImages(source, images, destination, {
         compression,
@@ -85,18 +85,16 @@ All images of the source are written, with their names and platforms, layers onc
         threads: this.flags.threads,
       })
       progress.stop()
-      this.say(result)
+      this.say(this.summarize(result))
       return {destination: this.args.destination, ...result}
     } finally {
       progress.stop()
     }
   }
 
-  /** Prints to standard error: standard output may be the archive. */
-  private say({images, layers}: ConvertResult): void {
-    if (this.flags.quiet || this.jsonEnabled()) return
+  private summarize({images, layers}: ConvertResult): string {
     const bytes = layers.reduce((sum, {size}) => sum + size, 0)
     const counts = [formatCount(images.length, 'image'), formatCount(layers.length, 'layer'), formatSize(bytes)]
-    process.stderr.write(`Wrote ${counts.join(', ')} to ${printableText(this.args.destination)}\n`)
+    return `Wrote ${counts.join(', ')} to ${printableText(this.args.destination)}`
   }
 }

@@ -1,4 +1,3 @@
-import process from 'node:process'
 import {Args} from '@oclif/core'
 import {BaseCommand} from '../src/cli/base-command.ts'
 import {startProgress} from '../src/cli/progress.ts'
@@ -35,7 +34,7 @@ A file appears complete and verified, or not at all. What goes down a pipe is ve
     const {exportImage} = await import('../src/export.ts')
     // From here on a signal has something to clean up; before, it simply ends the process.
     const {signal} = this
-    const progress = startProgress('Exporting', this.flags.progress && !this.flags.quiet && !this.jsonEnabled())
+    const progress = startProgress('Exporting', this.flags.progress && this.isTalking)
     try {
       const result = await exportImage(image, file, {
         force: this.flags.force,
@@ -45,17 +44,15 @@ A file appears complete and verified, or not at all. What goes down a pipe is ve
         signal,
       })
       progress.stop()
-      this.say(result)
+      this.say(this.summarize(result))
       return {file, ...result}
     } finally {
       progress.stop()
     }
   }
 
-  /** Prints to standard error: standard output may be the tar. */
-  private say({entries, bytes}: ExportResult): void {
-    if (this.flags.quiet || this.jsonEnabled()) return
+  private summarize({entries, bytes}: ExportResult): string {
     const counts = [formatCount(entries, 'entry', 'entries'), formatSize(bytes)]
-    process.stderr.write(`Exported ${counts.join(', ')} to ${printableText(this.args.file)}\n`)
+    return `Exported ${counts.join(', ')} to ${printableText(this.args.file)}`
   }
 }

@@ -50,7 +50,7 @@ DESTINATION is as for convert: FORMAT:PATH[:NAME], or a path that ends in .tar (
     const {squashImage} = await import('../src/squash.ts')
     // From here on a signal has something to clean up; before, it simply ends the process.
     const {signal} = this
-    const progress = startProgress('Squashing', this.flags.progress && !this.flags.quiet && !this.jsonEnabled())
+    const progress = startProgress('Squashing', this.flags.progress && this.isTalking)
     try {
       const result = await squashImage(source, image, destination, {
         compression: this.flags.compression,
@@ -64,16 +64,14 @@ DESTINATION is as for convert: FORMAT:PATH[:NAME], or a path that ends in .tar (
         signal,
       })
       progress.stop()
-      this.say(result)
+      this.say(this.summarize(result))
       return {destination: this.args.destination, ...result}
     } finally {
       progress.stop()
     }
   }
 
-  /** Prints to standard error: standard output may be the archive. */
-  private say({squashed, from, flat, layers}: SquashResult): void {
-    if (this.flags.quiet || this.jsonEnabled()) return
+  private summarize({squashed, from, flat, layers}: SquashResult): string {
     const {size} = layers[from] ?? {size: 0}
     const counts = [
       formatCount(flat.entries, 'entry', 'entries'),
@@ -81,6 +79,6 @@ DESTINATION is as for convert: FORMAT:PATH[:NAME], or a path that ends in .tar (
       formatSize(size),
     ]
     const what = `${formatCount(squashed, 'layer')} to one of ${counts.join(', ')}`
-    process.stderr.write(`Squashed ${what}, in ${printableText(this.args.destination)}\n`)
+    return `Squashed ${what}, in ${printableText(this.args.destination)}`
   }
 }

@@ -41,7 +41,7 @@ As root the result is exact: owners, modes, times, links, devices, capabilities,
     const {unpackImage} = await import('../src/unpack.ts')
     // From here on a signal has something to clean up; before, it simply ends the process.
     const {signal} = this
-    const progress = startProgress('Unpacking', this.flags.progress && !this.flags.quiet && !this.jsonEnabled())
+    const progress = startProgress('Unpacking', this.flags.progress && this.isTalking)
     const dryRun = this.flags['dry-run']
     try {
       const result = await unpackImage(image, directory, {
@@ -49,7 +49,7 @@ As root the result is exact: owners, modes, times, links, devices, capabilities,
         force: this.flags.force,
         limits: this.limits,
         onProgress: progress.update,
-        onStart: (losses) => this.say(losses),
+        onStart: (losses) => losses !== undefined && this.say(losses),
         onWarning: (warning) => void this.warn(warning.message, warning.code),
         signal,
         sync: this.flags.sync,
@@ -61,11 +61,6 @@ As root the result is exact: owners, modes, times, links, devices, capabilities,
     } finally {
       progress.stop()
     }
-  }
-
-  /** Prints to standard error: standard output is for results that can be piped, and this command has none. */
-  private say(line: string | undefined): void {
-    if (line !== undefined && !this.flags.quiet && !this.jsonEnabled()) process.stderr.write(`${line}\n`)
   }
 }
 

@@ -10,14 +10,12 @@ import type {Format, ImageSet, Platform} from './image/model.ts'
 import {indexName} from './image/oci.ts'
 import {readImages} from './image/read-images.ts'
 import {configFromV1, type V1Config} from './image/v1-config.ts'
-import {HashThread} from './layer/hasher.ts'
-import {type ReadTools, startBudget} from './layer/read.ts'
+import {startBudget} from './layer/read.ts'
 import {defaultLimits, type Limits} from './limits.ts'
 import {requireTransport, selectImages} from './open.ts'
 import {parseReference, type Reference} from './reference.ts'
 import {printable} from './text.ts'
-import {Chunks} from './thread/chunks.ts'
-import {hasSeveralCores} from './thread/worker.ts'
+import {startHashing} from './threads.ts'
 import {type BlobFacts, type BlobTools, checkBlob, claimNames} from './verify/blobs.ts'
 import {byImageID, checkIndex, checkRepositories, surveyDocker} from './verify/docker.ts'
 import {type Finding, Findings, isAboutData} from './verify/findings.ts'
@@ -179,7 +177,7 @@ async function readBlobs(
   const others = new Set(survey.images.flatMap(({layers}) => layers).filter((blob) => !asked.has(blob)))
   const blobs = survey.blobs.filter((blob) => !others.has(blob))
   const facts = new Map<Blob, BlobFacts>()
-  await using hashing = startHashing(blobs)
+  await using hashing = startHashing(blobs.reduce((sum, {size}) => sum + size, 0))
   const tools: BlobTools = {
     budget: startBudget(limits),
     options: {signal, tools: hashing.tools},
@@ -189,19 +187,6 @@ async function readBlobs(
     facts.set(blob, await checkBlob(survey, blob, tools))
   }
   return facts
-}
-
-/** Bytes from where on a thread that hashes saves more than it costs. */
-const worthwhile = 8 * 1024 * 1024
-/** Chunks at a time, as when an image is unpacked. */
-const chunkCount = 24
-
-function startHashing(blobs: readonly Blob[]): AsyncDisposable & {readonly tools?: ReadTools} {
-  const isLarge = blobs.reduce((sum, {size}) => sum + size, 0) >= worthwhile
-  if (!isLarge || !hasSeveralCores()) return {[Symbol.asyncDispose]: async () => {}}
-  const chunks = new Chunks(chunkCount)
-  const hasher = new HashThread(chunks)
-  return {tools: {hasher, chunks}, [Symbol.asyncDispose]: () => hasher.close()}
 }
 
 /** Ids since docker 1.10 are checked with what the configs say, so that one damaged layer is not the damage of all above it. */

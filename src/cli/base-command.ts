@@ -120,6 +120,16 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
     for (const line of this.#warnings.lines()) process.stderr.write(`${printableText(line)}\n`)
   }
 
+  /** Whether a person is told what is done: progress and results beside the output. */
+  protected get isTalking(): boolean {
+    return !this.flags.quiet && !this.jsonEnabled()
+  }
+
+  /** Tells a person what was done. To standard error: standard output may be an archive, or piped. */
+  protected say(line: string): void {
+    if (this.isTalking) process.stderr.write(`${line}\n`)
+  }
+
   /** Prints lines at once; nothing with `--json`. */
   protected logLines(lines: readonly string[]): void {
     if (!this.jsonEnabled() && lines.length > 0) process.stdout.write(`${lines.join('\n')}\n`)

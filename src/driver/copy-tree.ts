@@ -8,11 +8,11 @@ import {joinPath, splitPath} from '../layer/path.ts'
 import * as os from '../os/libc.ts'
 import {type ByteString, printable} from '../text.ts'
 import {ConfinedRoot, type Neighbours, type Place} from './confined-root.ts'
+import {createFile} from './file-orders.ts'
 import {listDirectory} from './remove.ts'
 
 /** Bytes that are read at a time. */
 const chunkSize = 1024 * 1024
-const AT_FDCWD = -100
 
 /**
  * Copies what a directory holds, and its own attributes: types, contents with their holes, links, modes, owners, times and
@@ -118,10 +118,9 @@ class Copier {
   }
 
   #copyFile(source: number, to: Place, name: ByteString, path: ByteString, stats: BigIntStats): void {
-    const readable = os.check(os.openAt(AT_FDCWD, os.descriptorPath(source), os.O_RDONLY), 'copy', path)
+    const readable = os.check(os.openAt(os.AT_FDCWD, os.descriptorPath(source), os.O_RDONLY), 'copy', path)
     try {
-      const flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-      const copy = os.check(os.openAt(to.descriptor, name, flags, 0o600), 'copy', path)
+      const copy = os.check(createFile(to.descriptor, name, 0o600), 'copy', path)
       try {
         this.#copyContent(readable, copy, path, Number(stats.size))
         this.#copyAttributes(readable, copy, path, stats)

@@ -101,7 +101,7 @@ export interface StagedDirectory {
  */
 export function stageDirectory(parentPath: string, target: string, shown: string): StagedDirectory {
   const parent = os.check(
-    os.openAt(AT_FDCWD, fromText(parentPath), os.O_PATH | os.O_DIRECTORY),
+    os.openAt(os.AT_FDCWD, fromText(parentPath), os.O_PATH | os.O_DIRECTORY),
     `open the parent of "${shown}"`,
   )
   let staging: Staging
@@ -146,10 +146,8 @@ export function stageDirectory(parentPath: string, target: string, shown: string
   }
 }
 
-const AT_FDCWD = -100
-
 function within<Result>(parent: string, use: (descriptor: number) => Result): Result {
-  const descriptor = os.check(os.openAt(AT_FDCWD, fromText(parent), os.O_PATH | os.O_DIRECTORY), 'open a directory')
+  const descriptor = os.check(os.openAt(os.AT_FDCWD, fromText(parent), os.O_PATH | os.O_DIRECTORY), 'open a directory')
   try {
     return use(descriptor)
   } finally {

@@ -15,8 +15,6 @@ export interface Target {
   readonly shown: string
 }
 
-const AT_FDCWD = -100
-
 /**
  * Looks at a target without touching it.
  *
@@ -66,7 +64,7 @@ function followed(target: string): string {
 
 /** @returns a descriptor of the parent directory, O_PATH */
 export function openParent({parent, shown}: Target): number {
-  const descriptor = os.openAt(AT_FDCWD, fromText(parent), os.O_PATH | os.O_DIRECTORY)
+  const descriptor = os.openAt(os.AT_FDCWD, fromText(parent), os.O_PATH | os.O_DIRECTORY)
   if (descriptor === os.ENOENT || descriptor === os.ENOTDIR) {
     throw invalid(
       shown,
@@ -126,7 +124,7 @@ function requireNoMounts({parent, name, shown}: Target): void {
 function holdsThisProcess({identity}: os.Status): boolean {
   let directory = workingDirectory()
   while (directory !== undefined) {
-    const status = os.statusAt(AT_FDCWD, fromText(directory))
+    const status = os.statusAt(os.AT_FDCWD, fromText(directory))
     if (typeof status !== 'number' && status.identity === identity) return true
     directory = directory === '/' ? undefined : dirname(directory)
   }

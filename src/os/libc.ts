@@ -23,7 +23,8 @@ export const O_CLOEXEC = 0o2000000
 export const O_PATH = 0o10000000
 /** Opens a directory as a place to work in: nothing is read of it, and a symlink is none. */
 export const O_PLACE = O_PATH | O_DIRECTORY | O_NOFOLLOW
-const AT_FDCWD = -100
+/** In the place of a directory's descriptor: paths are relative to the working directory, or absolute. */
+export const AT_FDCWD = -100
 const AT_SYMLINK_NOFOLLOW = 0x100
 const AT_REMOVEDIR = 0x200
 const AT_EMPTY_PATH = 0x1000
