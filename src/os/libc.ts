@@ -10,6 +10,7 @@ import {constants} from 'node:os'
 import koffi from 'koffi'
 import {ImgtoolError} from '../errors.ts'
 import {type ByteString, printable} from '../text.ts'
+import {type SystemFunction, systemCall} from './call.ts'
 
 const libc = koffi.load(null)
 
@@ -49,32 +50,38 @@ export const S_IFCHR = 0o020000
 export const S_IFBLK = 0o060000
 export const S_IFIFO = 0o010000
 
+const declare = (signature: string) => systemCall(libc.func(signature) as SystemFunction)
+
 const calls = {
-  openat: libc.func('int openat(int, const void *, int, uint32_t)'),
-  openat2: libc.func('long syscall(long, int, const void *, const void *, size_t)'),
+  openat: declare('int openat(int, const void *, int, uint32_t)'),
+  openat2: declare('long syscall(long, int, const void *, const void *, size_t)'),
+  mkdirat: declare('int mkdirat(int, const void *, uint32_t)'),
+  unlinkat: declare('int unlinkat(int, const void *, int)'),
+  symlinkat: declare('int symlinkat(const void *, int, const void *)'),
+  linkat: declare('int linkat(int, const void *, int, const void *, int)'),
+  readlinkat: declare('intptr_t readlinkat(int, const void *, void *, size_t)'),
+  mknodat: declare('int mknodat(int, const void *, uint32_t, uint64_t)'),
+  fchownat: declare('int fchownat(int, const void *, uint32_t, uint32_t, int)'),
+  fchmod: declare('int fchmod(int, uint32_t)'),
+  chmod: declare('int chmod(const void *, uint32_t)'),
+  futimens: declare('int futimens(int, const void *)'),
+  utimensat: declare('int utimensat(int, const void *, const void *, int)'),
+  lseek: declare('int64_t lseek(int, int64_t, int)'),
+  ioctl: declare('int ioctl(int, unsigned long, int)'),
+  ftruncate: declare('int ftruncate(int, int64_t)'),
+  statx: declare('int statx(int, const void *, int, unsigned int, void *)'),
+  setxattr: declare('int setxattr(const void *, const void *, const void *, size_t, int)'),
+  lsetxattr: declare('int lsetxattr(const void *, const void *, const void *, size_t, int)'),
+  getxattr: declare('intptr_t getxattr(const void *, const void *, void *, size_t)'),
+  listxattr: declare('intptr_t listxattr(const void *, void *, size_t)'),
+  removexattr: declare('int removexattr(const void *, const void *)'),
+  renameat2: declare('long syscall(long, int, const void *, int, const void *, unsigned int)'),
+  flock: declare('int flock(int, int)'),
+} as const
+
+/** Never asked twice: a number that is closed may be another file's by then, and what could not be written is said once. */
+const once = {
   close: libc.func('int close(int)'),
-  mkdirat: libc.func('int mkdirat(int, const void *, uint32_t)'),
-  unlinkat: libc.func('int unlinkat(int, const void *, int)'),
-  symlinkat: libc.func('int symlinkat(const void *, int, const void *)'),
-  linkat: libc.func('int linkat(int, const void *, int, const void *, int)'),
-  readlinkat: libc.func('intptr_t readlinkat(int, const void *, void *, size_t)'),
-  mknodat: libc.func('int mknodat(int, const void *, uint32_t, uint64_t)'),
-  fchownat: libc.func('int fchownat(int, const void *, uint32_t, uint32_t, int)'),
-  fchmod: libc.func('int fchmod(int, uint32_t)'),
-  chmod: libc.func('int chmod(const void *, uint32_t)'),
-  futimens: libc.func('int futimens(int, const void *)'),
-  utimensat: libc.func('int utimensat(int, const void *, const void *, int)'),
-  lseek: libc.func('int64_t lseek(int, int64_t, int)'),
-  ioctl: libc.func('int ioctl(int, unsigned long, int)'),
-  ftruncate: libc.func('int ftruncate(int, int64_t)'),
-  statx: libc.func('int statx(int, const void *, int, unsigned int, void *)'),
-  setxattr: libc.func('int setxattr(const void *, const void *, const void *, size_t, int)'),
-  lsetxattr: libc.func('int lsetxattr(const void *, const void *, const void *, size_t, int)'),
-  getxattr: libc.func('intptr_t getxattr(const void *, const void *, void *, size_t)'),
-  listxattr: libc.func('intptr_t listxattr(const void *, void *, size_t)'),
-  removexattr: libc.func('int removexattr(const void *, const void *)'),
-  renameat2: libc.func('long syscall(long, int, const void *, int, const void *, unsigned int)'),
-  flock: libc.func('int flock(int, int)'),
   syncfs: libc.func('int syncfs(int)'),
 } as const
 
@@ -145,13 +152,9 @@ function path(name: ByteString, slot: 0 | 1 = 0): Buffer {
   return buffer
 }
 
-function result(value: number): number {
-  return value < 0 ? -koffi.errno() : value
-}
-
 /** @returns a descriptor */
 export function openAt(directory: number, name: ByteString, flags: number, mode = 0): number {
-  return result(calls.openat(directory, path(name), flags | O_CLOEXEC, mode))
+  return calls.openat(directory, path(name), flags | O_CLOEXEC, mode)
 }
 
 const openHow = Buffer.alloc(24)
@@ -160,39 +163,39 @@ const openHow = Buffer.alloc(24)
 export function openDirectoryBeneath(root: number, name: ByteString): number {
   openHow.writeBigUInt64LE(BigInt(O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), 0)
   openHow.writeBigUInt64LE(BigInt(RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_BENEATH), 16)
-  return result(calls.openat2(SYS_openat2, root, path(name), openHow, openHow.length))
+  return calls.openat2(SYS_openat2, root, path(name), openHow, openHow.length)
 }
 
 export function close(descriptor: number): void {
-  calls.close(descriptor)
+  once.close(descriptor)
 }
 
 export function makeDirectoryAt(directory: number, name: ByteString, mode: number): number {
-  return result(calls.mkdirat(directory, path(name), mode))
+  return calls.mkdirat(directory, path(name), mode)
 }
 
 export function unlinkAt(directory: number, name: ByteString): number {
-  return result(calls.unlinkat(directory, path(name), 0))
+  return calls.unlinkat(directory, path(name), 0)
 }
 
 export function removeDirectoryAt(directory: number, name: ByteString): number {
-  return result(calls.unlinkat(directory, path(name), AT_REMOVEDIR))
+  return calls.unlinkat(directory, path(name), AT_REMOVEDIR)
 }
 
 export function symlinkAt(target: ByteString, directory: number, name: ByteString): number {
-  return result(calls.symlinkat(path(target, 1), directory, path(name)))
+  return calls.symlinkat(path(target, 1), directory, path(name))
 }
 
 /** Links the name itself, also when it is a symlink. */
 export function linkAt(fromDirectory: number, from: ByteString, toDirectory: number, to: ByteString): number {
-  return result(calls.linkat(fromDirectory, path(from, 1), toDirectory, path(to), 0))
+  return calls.linkat(fromDirectory, path(from, 1), toDirectory, path(to), 0)
 }
 
 const linkRoom = Buffer.alloc(4097)
 
 /** @returns the target, or a negative errno: EINVAL for what is no symlink */
 export function readLinkAt(directory: number, name: ByteString): ByteString | number {
-  const length = result(Number(calls.readlinkat(directory, path(name), linkRoom, linkRoom.length)))
+  const length = calls.readlinkat(directory, path(name), linkRoom, linkRoom.length)
   return length < 0 ? length : linkRoom.toString('latin1', 0, length)
 }
 
@@ -200,25 +203,25 @@ export function readLinkAt(directory: number, name: ByteString): ByteString | nu
 export function makeNodeAt(directory: number, name: ByteString, mode: number, major: number, minor: number): number {
   // The layout of glibc's makedev(3): low and high parts of both numbers are interleaved.
   const device = ((minor & 0xff) | ((major & 0xfff) << 8)) + (minor & ~0xff) * 0x1000
-  return result(calls.mknodat(directory, path(name), mode, device))
+  return calls.mknodat(directory, path(name), mode, device)
 }
 
 export function changeOwnerAt(directory: number, name: ByteString, uid: number, gid: number): number {
-  return result(calls.fchownat(directory, path(name), uid, gid, AT_SYMLINK_NOFOLLOW))
+  return calls.fchownat(directory, path(name), uid, gid, AT_SYMLINK_NOFOLLOW)
 }
 
 export function changeOwner(descriptor: number, uid: number, gid: number): number {
-  return result(calls.fchownat(descriptor, path(''), uid, gid, AT_EMPTY_PATH))
+  return calls.fchownat(descriptor, path(''), uid, gid, AT_EMPTY_PATH)
 }
 
 /** For descriptors that are open for reading or writing. */
 export function changeMode(descriptor: number, mode: number): number {
-  return result(calls.fchmod(descriptor, mode))
+  return calls.fchmod(descriptor, mode)
 }
 
 /** For O_PATH descriptors, of which the kernel follows the magic link and nothing else. */
 export function changeModeOfPath(descriptor: number, mode: number): number {
-  return result(calls.chmod(path(descriptorPath(descriptor)), mode))
+  return calls.chmod(path(descriptorPath(descriptor)), mode)
 }
 
 const times = Buffer.alloc(32)
@@ -234,17 +237,17 @@ function setTimes(seconds: number, nanoseconds: number): Buffer {
 
 /** Sets the modification time, never through a symlink. */
 export function changeTimeAt(directory: number, name: ByteString, seconds: number, nanoseconds: number): number {
-  return result(calls.utimensat(directory, path(name), setTimes(seconds, nanoseconds), AT_SYMLINK_NOFOLLOW))
+  return calls.utimensat(directory, path(name), setTimes(seconds, nanoseconds), AT_SYMLINK_NOFOLLOW)
 }
 
 /** Sets the modification time of an open file that is no O_PATH descriptor. */
 export function changeTime(descriptor: number, seconds: number, nanoseconds: number): number {
-  return result(calls.futimens(descriptor, setTimes(seconds, nanoseconds)))
+  return calls.futimens(descriptor, setTimes(seconds, nanoseconds))
 }
 
 /** Sets the modification time of what an O_PATH descriptor holds. */
 export function changeTimeOfPath(descriptor: number, seconds: number, nanoseconds: number): number {
-  return result(calls.utimensat(AT_FDCWD, path(descriptorPath(descriptor)), setTimes(seconds, nanoseconds), 0))
+  return calls.utimensat(AT_FDCWD, path(descriptorPath(descriptor)), setTimes(seconds, nanoseconds), 0)
 }
 
 /**
@@ -280,22 +283,22 @@ export function read(descriptor: number, into: Buffer, position: number): number
 }
 
 export function truncate(descriptor: number, size: number): number {
-  return result(calls.ftruncate(descriptor, size))
+  return calls.ftruncate(descriptor, size)
 }
 
 /** Where data begins at or behind a position; ENXIO where there is none. @see lseek(2) */
 export function seekData(descriptor: number, position: number): number {
-  return result(Number(calls.lseek(descriptor, position, SEEK_DATA)))
+  return calls.lseek(descriptor, position, SEEK_DATA)
 }
 
 /** Where a hole begins at or behind a position; at the end of a file there always is one. */
 export function seekHole(descriptor: number, position: number): number {
-  return result(Number(calls.lseek(descriptor, position, SEEK_HOLE)))
+  return calls.lseek(descriptor, position, SEEK_HOLE)
 }
 
 /** Lets an empty file share the content of another, on file systems that can do that. */
 export function cloneFile(from: number, to: number): number {
-  return result(calls.ioctl(to, FICLONE, from))
+  return calls.ioctl(to, FICLONE, from)
 }
 
 /** The part of a file's status that is asked for here. */
@@ -317,7 +320,7 @@ const STATX_WANTED = 0x1 | 0x2 | 0x8 | 0x10 | 0x100
 /** Status of a name, of the link itself when it is one; of the descriptor for an empty name. */
 export function statusAt(directory: number, name: ByteString): Status | number {
   const flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH
-  const failed = result(calls.statx(directory, path(name), flags, STATX_WANTED, statusRoom))
+  const failed = calls.statx(directory, path(name), flags, STATX_WANTED, statusRoom)
   if (failed < 0) return failed
   return {
     mode: statusRoom.readUInt16LE(28),
@@ -340,14 +343,12 @@ function bytes(value: ByteString): Buffer {
 
 /** Sets an xattr of what a descriptor holds, O_PATH or not. */
 export function setXattr(descriptor: number, name: ByteString, value: ByteString): number {
-  return result(calls.setxattr(path(descriptorPath(descriptor)), path(name, 1), bytes(value), value.length, 0))
+  return calls.setxattr(path(descriptorPath(descriptor)), path(name, 1), bytes(value), value.length, 0)
 }
 
 /** Sets an xattr of a name, of the link itself when it is one. */
 export function setXattrAt(directory: number, at: ByteString, name: ByteString, value: ByteString): number {
-  return result(
-    calls.lsetxattr(path(`${descriptorPath(directory)}/${at}`), path(name, 1), bytes(value), value.length, 0),
-  )
+  return calls.lsetxattr(path(`${descriptorPath(directory)}/${at}`), path(name, 1), bytes(value), value.length, 0)
 }
 
 /** The longest value of an xattr. @see linux include/uapi/linux/limits.h, XATTR_SIZE_MAX */
@@ -356,19 +357,19 @@ const xattrRoom = 65_536
 /** @returns the value of an xattr of what a descriptor holds, or a negative errno */
 export function getXattr(descriptor: number, name: ByteString): ByteString | number {
   const room = Buffer.alloc(xattrRoom)
-  const length = result(Number(calls.getxattr(path(descriptorPath(descriptor)), path(name, 1), room, room.length)))
+  const length = calls.getxattr(path(descriptorPath(descriptor)), path(name, 1), room, room.length)
   return length < 0 ? length : room.toString('latin1', 0, length)
 }
 
 /** @returns names, or a negative errno */
 export function listXattrs(descriptor: number): ByteString[] | number {
   const room = Buffer.alloc(65_536)
-  const length = result(Number(calls.listxattr(path(descriptorPath(descriptor)), room, room.length)))
+  const length = calls.listxattr(path(descriptorPath(descriptor)), room, room.length)
   return length < 0 ? length : room.toString('latin1', 0, length).split('\0').slice(0, -1)
 }
 
 export function removeXattr(descriptor: number, name: ByteString): number {
-  return result(calls.removexattr(path(descriptorPath(descriptor)), path(name, 1)))
+  return calls.removexattr(path(descriptorPath(descriptor)), path(name, 1))
 }
 
 /** Renames within the kernel's own checks: fails with EEXIST when the new name exists. */
@@ -378,27 +379,27 @@ export function renameNoReplaceAt(
   toDirectory: number,
   to: ByteString,
 ): number {
-  return result(calls.renameat2(SYS_renameat2, fromDirectory, path(from, 1), toDirectory, path(to), RENAME_NOREPLACE))
+  return calls.renameat2(SYS_renameat2, fromDirectory, path(from, 1), toDirectory, path(to), RENAME_NOREPLACE)
 }
 
 /** Renames over an empty directory, or over nothing. */
 export function renameAt(fromDirectory: number, from: ByteString, toDirectory: number, to: ByteString): number {
-  return result(calls.renameat2(SYS_renameat2, fromDirectory, path(from, 1), toDirectory, path(to), 0))
+  return calls.renameat2(SYS_renameat2, fromDirectory, path(from, 1), toDirectory, path(to), 0)
 }
 
 /** Two names change places, at once. */
 export function exchangeAt(directory: number, one: ByteString, other: ByteString): number {
-  return result(calls.renameat2(SYS_renameat2, directory, path(one, 1), directory, path(other), RENAME_EXCHANGE))
+  return calls.renameat2(SYS_renameat2, directory, path(one, 1), directory, path(other), RENAME_EXCHANGE)
 }
 
 /** Takes an exclusive lock, or fails with EAGAIN. It ends with the descriptor, whatever ends the process. */
 export function lock(descriptor: number): number {
-  return result(calls.flock(descriptor, LOCK_EX_NB))
+  return calls.flock(descriptor, LOCK_EX_NB)
 }
 
 /** Writes what the file system has in memory. */
 export function syncFileSystem(descriptor: number): number {
-  return result(calls.syncfs(descriptor))
+  return once.syncfs(descriptor) < 0 ? -koffi.errno() : 0
 }
 
 /** A path to what a descriptor holds. @see proc(5) */
