@@ -21,9 +21,10 @@ export interface BlockSource {
   readonly free: SharedArrayBuffer[]
 }
 
-/** What came before the data. */
-export function dictionaryOf({memory, dictionarySize}: Block): Buffer {
-  return Buffer.from(memory, windowSize - dictionarySize, dictionarySize)
+/** What came before the data, or before a position in it. */
+export function dictionaryOf({memory, dictionarySize}: Block, at = 0): Buffer {
+  const size = Math.min(dictionarySize + at, windowSize)
+  return Buffer.from(memory, windowSize + at - size, size)
 }
 
 export function dataOf({memory, size}: Block): Buffer {

@@ -7,6 +7,7 @@ import {crc32} from 'node:zlib'
 import {type Block, cutBlocks, dataOf} from './blocks.ts'
 import {type Choice, type CompressionOptions, chooseCompressor, traitsOf} from './compressors.ts'
 import {EncodeThreads} from './encode-threads.ts'
+import {memberHeader, memberTrailer} from './stored.ts'
 
 export {type Choice, type CompressionOptions, chooseCompressor, type GzipCompressor} from './compressors.ts'
 
@@ -47,8 +48,6 @@ export async function* compress(source: AsyncIterable<Buffer>, options: Compress
   yield* compressor.compress(source)
 }
 
-/** Deflate, no flags, no time, no operating system. @see RFC 1952 2.3 */
-const memberHeader = Buffer.from('1f8b08000000000000ff', 'hex')
 /** A last block with nothing in it: the code for its end, by the fixed code. @see RFC 1951 3.2.6 */
 const lastBlock = Buffer.from('0300', 'hex')
 
@@ -60,10 +59,7 @@ async function* compressMember(source: AsyncIterable<Buffer>, threads: EncodeThr
     checksum = crc32(dataOf(block), checksum)
     size += block.size
   })
-  const trailer = Buffer.alloc(8)
-  trailer.writeUInt32LE(checksum, 0)
-  trailer.writeUInt32LE(size % 2 ** 32, 4)
-  yield Buffer.concat([lastBlock, trailer])
+  yield Buffer.concat([lastBlock, memberTrailer(checksum, size)])
 }
 
 /** Blocks in their order, some of which are under way at a time. */
