@@ -44,6 +44,7 @@ const FICLONE = 0x40049409
 const LOCK_EX_NB = 2 | 4
 
 export const S_IFMT = 0o170000
+export const S_IFREG = 0o100000
 export const S_IFDIR = 0o040000
 export const S_IFLNK = 0o120000
 export const S_IFCHR = 0o020000
@@ -72,6 +73,7 @@ const calls = {
   statx: declare('int statx(int, const void *, int, unsigned int, void *)'),
   setxattr: declare('int setxattr(const void *, const void *, const void *, size_t, int)'),
   lsetxattr: declare('int lsetxattr(const void *, const void *, const void *, size_t, int)'),
+  lgetxattr: declare('intptr_t lgetxattr(const void *, const void *, void *, size_t)'),
   getxattr: declare('intptr_t getxattr(const void *, const void *, void *, size_t)'),
   listxattr: declare('intptr_t listxattr(const void *, void *, size_t)'),
   removexattr: declare('int removexattr(const void *, const void *)'),
@@ -301,12 +303,19 @@ export function cloneFile(from: number, to: number): number {
   return calls.ioctl(to, FICLONE, from)
 }
 
-/** The part of a file's status that is asked for here. */
+/** What a file is. */
 export interface Status {
   /** Type and permissions. */
   readonly mode: number
   readonly uid: number
   readonly gid: number
+  /** Names that lead to it. */
+  readonly links: number
+  readonly size: number
+  readonly mtime: {readonly seconds: number; readonly nanoseconds: number}
+  /** Of a device node. */
+  readonly major: number
+  readonly minor: number
   /** Of the file system. */
   readonly device: string
   /** Device and inode number: the same file has the same. */
@@ -314,8 +323,8 @@ export interface Status {
 }
 
 const statusRoom = Buffer.alloc(256)
-/** Type, mode, uid, gid and inode. */
-const STATX_WANTED = 0x1 | 0x2 | 0x8 | 0x10 | 0x100
+/** All but times of access and birth. @see linux include/uapi/linux/stat.h, STATX_BASIC_STATS */
+const STATX_WANTED = 0x7ff
 
 /** Status of a name, of the link itself when it is one; of the descriptor for an empty name. */
 export function statusAt(directory: number, name: ByteString): Status | number {
@@ -326,6 +335,11 @@ export function statusAt(directory: number, name: ByteString): Status | number {
     mode: statusRoom.readUInt16LE(28),
     uid: statusRoom.readUInt32LE(20),
     gid: statusRoom.readUInt32LE(24),
+    links: statusRoom.readUInt32LE(16),
+    size: Number(statusRoom.readBigUInt64LE(40)),
+    mtime: {seconds: Number(statusRoom.readBigInt64LE(112)), nanoseconds: statusRoom.readUInt32LE(120)},
+    major: statusRoom.readUInt32LE(128),
+    minor: statusRoom.readUInt32LE(132),
     device: statusRoom.toString('latin1', 136, 144),
     identity: statusRoom.toString('latin1', 32, 40) + statusRoom.toString('latin1', 136, 144),
   }
@@ -358,6 +372,13 @@ const xattrRoom = 65_536
 export function getXattr(descriptor: number, name: ByteString): ByteString | number {
   const room = Buffer.alloc(xattrRoom)
   const length = calls.getxattr(path(descriptorPath(descriptor)), path(name, 1), room, room.length)
+  return length < 0 ? length : room.toString('latin1', 0, length)
+}
+
+/** @returns the value of an xattr of a name, of the link itself when it is one, or a negative errno */
+export function getXattrAt(directory: number, at: ByteString, name: ByteString): ByteString | number {
+  const room = Buffer.alloc(xattrRoom)
+  const length = calls.lgetxattr(path(`${descriptorPath(directory)}/${at}`), path(name, 1), room, room.length)
   return length < 0 ? length : room.toString('latin1', 0, length)
 }
 

@@ -1,0 +1,112 @@
+/**
+ * How a deletion is spelled in the directory of a layer that lies on others. Nobody else knows: an applier says what is
+ * hidden, and whoever reads a layer asks what a name means.
+ */
+import {ImgtoolError} from '../errors.ts'
+import type {Entry} from '../layer/tar/entry.ts'
+import * as os from '../os/libc.ts'
+import {type ByteString, printable} from '../text.ts'
+
+/** Works on directories by their descriptors, O_PATH or not. Every name is one component. */
+export interface Dialect {
+  readonly name: 'overlay' | 'overlay-user' | 'aufs'
+  /** Hides what lower layers have under a name. Nothing of this layer has the name. @throws {ImgtoolError} */
+  hide(directory: number, name: ByteString): void
+  /** Hides all that lower layers have in a directory. @throws {ImgtoolError} */
+  hideAll(directory: number): void
+  /** Whether a layer hides a name of those below it. A name that it has itself is hidden all the same. */
+  hides(directory: number, name: ByteString): boolean
+  hidesAll(directory: number): boolean
+  /** Names of a directory without those that only mean something: what a union shows of this layer. */
+  visible(directory: number, names: readonly ByteString[]): ByteString[]
+  /** Names that a directory of this layer hides of the layers below, in the order of the names. */
+  hidden(directory: number, names: readonly ByteString[]): ByteString[]
+  /** @throws {ImgtoolError} WHITEOUT_INVALID for what would be a deletion, although it is a file of the image */
+  check(entry: Entry): void
+}
+
+/**
+ * The kernel's overlay file system: a device 0:0 hides its name, an attribute of a directory all below.
+ *
+ * @param namespace of the attribute: `user` is for mounts in a user namespace, with the option `userxattr`
+ * @see linux Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories"
+ */
+export function overlayDialect(namespace: 'trusted' | 'user'): Dialect {
+  const opaque = `${namespace}.overlay.opaque`
+  const whiteout = `${namespace}.overlay.whiteout`
+  const hides = (directory: number, name: ByteString) => {
+    const status = os.statusAt(directory, name)
+    if (typeof status === 'number') return false
+    if (isZeroDevice(status)) return true
+    if ((status.mode & os.S_IFMT) !== os.S_IFREG || status.size !== 0) return false
+    return typeof os.getXattrAt(directory, name, whiteout) === 'string'
+  }
+  return {
+    name: namespace === 'user' ? 'overlay-user' : 'overlay',
+    hide(directory, name) {
+      const failed = os.makeNodeAt(directory, name, os.S_IFCHR, 0, 0)
+      // Before Linux 5.8 a user namespace could not; what stands in for it is known since 6.7.
+      if (failed === os.EPERM && namespace === 'user') hideByXattr(directory, name, {opaque, whiteout})
+      else os.check(failed, 'hide', name)
+    },
+    hideAll: (directory) => void os.check(os.setXattr(directory, opaque, 'y'), 'hide what is below a directory'),
+    hides,
+    hidesAll: (directory) => os.getXattr(directory, opaque) === 'y',
+    visible: (directory, names) => names.filter((name) => !hides(directory, name)),
+    hidden: (directory, names) => names.filter((name) => hides(directory, name)),
+    check(entry) {
+      const {kind, deviceMajor, deviceMinor, path} = entry
+      if (kind !== 'character' || deviceMajor !== 0 || deviceMinor !== 0) return
+      const message = `The device "${printable(path)}" has the number 0:0, which is a deletion on overlay`
+      throw new ImgtoolError('WHITEOUT_INVALID', message, {entry: path})
+    },
+  }
+}
+
+function isZeroDevice({mode, major, minor}: os.Status): boolean {
+  return (mode & os.S_IFMT) === os.S_IFCHR && major === 0 && minor === 0
+}
+
+/** An empty file with an attribute, in a directory that is marked as having such. */
+function hideByXattr(directory: number, name: ByteString, attributes: {opaque: string; whiteout: string}): void {
+  const flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+  os.close(os.check(os.openAt(directory, name, flags, 0o600), 'hide', name))
+  os.check(os.setXattrAt(directory, name, attributes.whiteout, ''), 'hide', name)
+  if (os.getXattr(directory, attributes.opaque) === 'y') return
+  os.check(os.setXattr(directory, attributes.opaque, 'x'), 'hide', name)
+}
+
+const prefix = '.wh.'
+/** What begins so means something to aufs itself. */
+const metaPrefix = '.wh..wh.'
+const opaqueMark = '.wh..wh..opq'
+
+/**
+ * aufs: an empty file `.wh.NAME` hides its name, one of a name of its own all of its directory. It is how deletions stand in
+ * the tars of layers, too.
+ *
+ * @see aufs(5), "Whiteout"
+ */
+export const aufsDialect: Dialect = {
+  name: 'aufs',
+  hide: (directory, name) => makeMark(directory, prefix + name),
+  hideAll: (directory) => makeMark(directory, opaqueMark),
+  hides: (directory, name) => exists(directory, prefix + name),
+  hidesAll: (directory) => exists(directory, opaqueMark),
+  visible: (_, names) => names.filter((name) => !name.startsWith(prefix)),
+  hidden: (_, names) =>
+    names
+      .filter((name) => name.startsWith(prefix) && !name.startsWith(metaPrefix))
+      .map((name) => name.slice(prefix.length)),
+  check() {},
+}
+
+/** @see aufs(5): it makes them itself with mode 0444 */
+function makeMark(directory: number, mark: ByteString): void {
+  const flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
+  os.close(os.check(os.openAt(directory, mark, flags, 0o444), 'hide', mark))
+}
+
+function exists(directory: number, name: ByteString): boolean {
+  return typeof os.statusAt(directory, name) !== 'number'
+}

@@ -1,0 +1,59 @@
+/**
+ * A storage driver: where docker keeps layers, each in a place of its own that lies on that of its parent. Named and shaped
+ * after docker's graph drivers; the life cycle of places and what is in them are separate.
+ *
+ * @see moby daemon/graphdriver/driver.go
+ */
+import type {ChangeSink, OnWarning} from '../layer/change.ts'
+import type {FileThread} from './file-writer.ts'
+
+export type DriverName = 'overlay2' | 'vfs' | 'aufs'
+
+/** Names a place: 64 hexadecimal digits, which say nothing of what is in it; `-init` may follow. */
+export type PlaceID = string
+
+/** Places of layers: made, mounted, removed. All methods are synchronous; whoever made the driver closes it. */
+export interface Driver extends Disposable {
+  readonly name: DriverName
+  /**
+   * Makes an empty place on that of a parent. It is complete on the disk before it is under its name.
+   *
+   * @throws {ImgtoolError} PERMISSION_DENIED, NO_SPACE
+   */
+  create(id: PlaceID, parent: PlaceID | undefined): void
+  exists(id: PlaceID): boolean
+  /** Removes a place with all that is in it; what is not there is fine. @throws {ImgtoolError} while it is mounted */
+  remove(id: PlaceID): void
+  /** Nearest first. @throws {ImgtoolError} STORE_INVALID where the way down is broken */
+  parents(id: PlaceID): PlaceID[]
+  /**
+   * Shows a place on all that lies below it. Call {@link put} as often.
+   *
+   * @returns the absolute path of the merged root file system
+   */
+  get(id: PlaceID, how: {readonly isWritable: boolean}): string
+  put(id: PlaceID): void
+  /** All places, in no order. */
+  list(): PlaceID[]
+  /** What `docker info` says of it: names and values, in docker's order. */
+  status(): readonly (readonly [name: string, value: string])[]
+  /** Begins to fill a place that {@link create} made. Close it, whatever happens. */
+  startLayer(id: PlaceID, options: LayerOptions): LayerTarget
+}
+
+export interface LayerOptions {
+  readonly onWarning: OnWarning
+  /** Makes files, too. */
+  readonly thread?: FileThread | undefined
+  /** Called for each directory that is made although no entry describes it. */
+  readonly onImplied?: () => void
+}
+
+/** A place that is being filled with the changes of one layer. */
+export interface LayerTarget {
+  readonly changes: ChangeSink
+  /** After the last change: everything is as the layer says. @throws {ImgtoolError} what went wrong on another thread */
+  finish(): void
+  /** Closes what is open, whatever happened. */
+  close(): void
+}
