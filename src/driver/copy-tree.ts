@@ -43,12 +43,11 @@ const alone: Neighbours = {onImplied: () => {}, beforeLooking: () => {}, beforeC
 class Copier {
   readonly #from: ConfinedRoot
   readonly #to: ConfinedRoot
-  readonly #chunk = Buffer.allocUnsafe(chunkSize)
+  readonly #files = new FileCopier()
   /** Where the first of several names was copied to, by device and inode. */
   readonly #linked = new Map<string, ByteString>()
   /** Parents before children. */
   readonly #directories: Pending[] = []
-  #canClone = true
 
   constructor(from: number, to: number) {
     this.#from = new ConfinedRoot(from, alone)
@@ -60,7 +59,7 @@ class Copier {
     // The list grows while it is gone through.
     for (const {path} of this.#directories) this.#inside(path, (from, to) => this.#copyEntries(from, to))
     for (const {path, stats} of this.#directories.toReversed())
-      this.#inside(path, (from, to) => this.#copyAttributes(from.descriptor, to.descriptor, path, stats))
+      this.#inside(path, (from, to) => this.#files.copyAttributes(from.descriptor, to.descriptor, path, stats))
   }
 
   close(): void {
@@ -97,8 +96,7 @@ class Copier {
       os.check(os.makeDirectoryAt(to.descriptor, name, 0o700), 'copy', path)
       this.#directories.push({path, stats})
     } else if (!this.#isLinked(stats, to, name, path)) {
-      if (stats.isFile()) this.#copyFile(source, to, name, path, stats)
-      else this.#copySpecial(source, to, name, path, stats)
+      this.#files.copy(source, to.descriptor, name, path, stats)
     }
   }
 
@@ -116,14 +114,38 @@ class Copier {
     os.check(os.linkAt(place.descriptor, firstName, to.descriptor, name), 'copy', path)
     return true
   }
+}
 
-  #copyFile(source: number, to: Place, name: ByteString, path: ByteString, stats: BigIntStats): void {
+/** Copies single files, with all that can be kept of them. */
+export class FileCopier {
+  readonly #chunk = Buffer.allocUnsafe(chunkSize)
+  readonly #keeps: (xattr: ByteString) => boolean
+  #canClone = true
+
+  /** @param keeps says which xattrs are copied */
+  constructor(keeps: (xattr: ByteString) => boolean = () => true) {
+    this.#keeps = keeps
+  }
+
+  /**
+   * Copies anything but a directory.
+   *
+   * @param source its descriptor, O_PATH
+   * @param to descriptor of the directory that the copy will be in
+   * @param path for errors
+   */
+  copy(source: number, to: number, name: ByteString, path: ByteString, stats = statsOf(source)): void {
+    if (stats.isFile()) this.#copyFile(source, to, name, path, stats)
+    else this.#copySpecial(source, to, name, path, stats)
+  }
+
+  #copyFile(source: number, to: number, name: ByteString, path: ByteString, stats: BigIntStats): void {
     const readable = os.check(os.openAt(os.AT_FDCWD, os.descriptorPath(source), os.O_RDONLY), 'copy', path)
     try {
-      const copy = os.check(createFile(to.descriptor, name, 0o600), 'copy', path)
+      const copy = os.check(createFile(to, name, 0o600), 'copy', path)
       try {
         this.#copyContent(readable, copy, path, Number(stats.size))
-        this.#copyAttributes(readable, copy, path, stats)
+        this.copyAttributes(readable, copy, path, stats)
       } finally {
         os.close(copy)
       }
@@ -148,26 +170,26 @@ class Copier {
     os.check(os.truncate(to, size), 'copy', path)
   }
 
-  #copySpecial(source: number, to: Place, name: ByteString, path: ByteString, stats: BigIntStats): void {
-    if (stats.isSymbolicLink()) os.check(os.symlinkAt(targetOf(source, path), to.descriptor, name), 'copy', path)
+  #copySpecial(source: number, to: number, name: ByteString, path: ByteString, stats: BigIntStats): void {
+    if (stats.isSymbolicLink()) os.check(os.symlinkAt(targetOf(source, path), to, name), 'copy', path)
     else {
       const type = Number(stats.mode) & os.S_IFMT
       const [major, minor] = splitDevice(stats.rdev)
-      os.check(os.makeNodeAt(to.descriptor, name, type | 0o600, major, minor), 'copy', path)
+      os.check(os.makeNodeAt(to, name, type | 0o600, major, minor), 'copy', path)
     }
-    const copy = os.check(os.openAt(to.descriptor, name, os.O_PATH | os.O_NOFOLLOW), 'copy', path)
+    const copy = os.check(os.openAt(to, name, os.O_PATH | os.O_NOFOLLOW), 'copy', path)
     try {
-      this.#copyAttributes(source, copy, path, stats)
+      this.copyAttributes(source, copy, path, stats)
     } finally {
       os.close(copy)
     }
   }
 
   /** In the order that keeps each from undoing another. @see chown(2): it clears special bits and capabilities */
-  #copyAttributes(from: number, to: number, path: ByteString, stats: BigIntStats): void {
+  copyAttributes(from: number, to: number, path: ByteString, stats: BigIntStats): void {
     const isOwned = os.changeOwner(to, Number(stats.uid), Number(stats.gid)) === 0
     if (!stats.isSymbolicLink()) {
-      copyXattrs(from, to, path)
+      copyXattrs(from, to, path, this.#keeps)
       const mode = Number(stats.mode) & (isOwned ? 0o7777 : 0o1777)
       os.check(os.changeModeOfPath(to, mode), 'copy the mode of', path)
     }
@@ -186,10 +208,10 @@ function targetOf(symlink: number, path: ByteString): ByteString {
 }
 
 /** Attributes that this process may not see or set stay where they are. */
-function copyXattrs(from: number, to: number, path: ByteString): void {
+function copyXattrs(from: number, to: number, path: ByteString, keeps: (name: ByteString) => boolean): void {
   const names = os.listXattrs(from)
   if (typeof names === 'number') return
-  for (const name of names) {
+  for (const name of names.filter(keeps)) {
     const value = os.getXattr(from, name)
     const result = typeof value === 'number' ? value : os.setXattr(to, name, value)
     const isKept = result !== os.EPERM && result !== os.EACCES && result !== os.EOPNOTSUPP && result !== os.ENODATA

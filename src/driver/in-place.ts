@@ -25,6 +25,7 @@ export class InPlace implements ChangeSink {
   readonly #files: FileWriter
   readonly #warn: OnWarning
   readonly #onImplied: () => void
+  readonly #onReplaced: (path: ByteString) => void
   readonly #directories: DirectoryRecords
   /** Undefined while nothing lies below, so that nothing can be hidden. */
   #kept: KeptPaths | undefined
@@ -40,6 +41,7 @@ export class InPlace implements ChangeSink {
    * @param root descriptor of the tree's directory; stays the caller's
    * @param thread makes files, too
    * @param onImplied is called for each directory that is made although no entry describes it
+   * @param onReplaced is called with the path of each directory that takes the place of something else
    */
   constructor(
     root: number,
@@ -47,6 +49,7 @@ export class InPlace implements ChangeSink {
     warn: OnWarning,
     thread?: FileThread,
     onImplied: () => void = () => {},
+    onReplaced: (path: ByteString) => void = () => {},
   ) {
     this.#root = new ConfinedRoot(root, {
       onImplied: (place) => this.#adoptImplied(place),
@@ -58,6 +61,7 @@ export class InPlace implements ChangeSink {
     this.#directories = new DirectoryRecords(this.#metadata)
     this.#warn = warn
     this.#onImplied = onImplied
+    this.#onReplaced = onReplaced
   }
 
   /**
@@ -117,6 +121,50 @@ export class InPlace implements ChangeSink {
     if (place !== undefined) this.#clear(place, name)
   }
 
+  /** Makes a directory that only something with this time needs. */
+  enter(path: ByteString, mtime: Time): void {
+    this.#mtime = mtime
+    this.#root.enter(path)
+  }
+
+  /** The directory at a path itself; valid until others were entered. */
+  find(path: ByteString): Place | undefined {
+    return this.#root.findDirectly(path)
+  }
+
+  /** What is at a path itself. */
+  statusOf(path: ByteString): os.Status | undefined {
+    const status = this.#ask(path, os.statusAt)
+    return typeof status === 'number' ? undefined : status
+  }
+
+  /** The target of the symlink that is at a path itself; undefined for anything else. */
+  targetOf(path: ByteString): ByteString | undefined {
+    const target = this.#ask(path, os.readLinkAt)
+    return typeof target === 'number' ? undefined : target
+  }
+
+  /** Whether nothing is in a directory. @param path of a directory itself */
+  isEmpty(path: ByteString): boolean {
+    this.#files.drain()
+    const place = this.#root.findDirectly(path)
+    return place !== undefined && listDirectory(place.descriptor).length === 0
+  }
+
+  /** Makes a directory one that no entry describes. @param path of a directory itself */
+  becomeImplied(path: ByteString): void {
+    const place = this.#root.findDirectly(path)
+    if (place !== undefined) this.#directories.describeImplied(place, this.#mtime, true)
+  }
+
+  #ask<Answer>(path: ByteString, ask: (directory: number, name: ByteString) => Answer): Answer | undefined {
+    const {directory, name} = splitPath(path)
+    const place = this.#root.findDirectly(directory)
+    if (place === undefined) return undefined
+    this.#files.settle(path)
+    return ask(place.descriptor, name)
+  }
+
   /** Gives directories their modes and times, when nothing will touch them any more. */
   finish(): void {
     this.#files.drain()
@@ -158,7 +206,10 @@ export class InPlace implements ChangeSink {
     this.#files.settle(joinPath(parent.path, name))
     const made = os.makeDirectoryAt(parent.descriptor, name, 0o700)
     const merged = made === os.EEXIST && os.isDirectoryAt(parent.descriptor, name)
-    if (!merged && made < 0) this.#create(parent, name, entry, () => os.makeDirectoryAt(parent.descriptor, name, 0o700))
+    if (!merged && made < 0) {
+      this.#create(parent, name, entry, () => os.makeDirectoryAt(parent.descriptor, name, 0o700))
+      this.#onReplaced(joinPath(parent.path, name))
+    }
     const place = this.#openDirectory(parent, name)
     this.#root.remember(place)
     this.#directories.describe(place, entry, merged || this.#metadata.inherits)

@@ -1,0 +1,142 @@
+/**
+ * What lies below a layer: the directories of other layers, one on the other, as a union file system shows them, without
+ * mounting anything. Nothing is followed and nothing leads out: a path is one of real directories from the root of a layer.
+ *
+ * @see linux Documentation/filesystems/overlayfs.rst, "Upper and Lower", "Multiple lower layers"
+ */
+import {joinPath, splitPath} from '../layer/path.ts'
+import * as os from '../os/libc.ts'
+import type {ByteString} from '../text.ts'
+import type {Dialect} from './dialect.ts'
+
+/** A directory of the union. */
+export interface LowerDirectory {
+  readonly kind: 'directory'
+  readonly path: ByteString
+  /** The layers whose directories are merged in it, nearest first; it has the attributes of the first. At least one. */
+  readonly layers: readonly number[]
+}
+
+/** Anything else. */
+export interface LowerFile {
+  readonly kind: 'file' | 'symlink' | 'special'
+  readonly path: ByteString
+  /** The layer that has it. */
+  readonly layer: number
+  readonly status: os.Status
+}
+
+export type Lower = LowerDirectory | LowerFile
+
+/** Directories held open: one in each layer for the path at work, as far as it goes. */
+const maximumOpen = 24
+
+/** Close it. */
+export class LowerLayers {
+  readonly dialect: Dialect
+  /** Descriptors of the layers' roots, nearest first; the caller's. */
+  readonly #roots: readonly number[]
+  /** By layer and path, least recently used first. */
+  readonly #open = new Map<string, number>()
+
+  constructor(roots: readonly number[], dialect: Dialect) {
+    this.#roots = roots
+    this.dialect = dialect
+  }
+
+  /** Undefined where there are no layers. */
+  get root(): LowerDirectory | undefined {
+    const layers = this.#until(this.#roots.keys(), (layer) => this.dialect.hidesAll(this.#roots[layer]!))
+    return layers.length === 0 ? undefined : {kind: 'directory', path: '', layers}
+  }
+
+  /** What a directory has under a name. */
+  look({path: directory, layers}: LowerDirectory, name: ByteString): Lower | undefined {
+    const path = joinPath(directory, name)
+    const found: number[] = []
+    for (const layer of layers) {
+      const parent = this.open(layer, directory)
+      const isHidden = this.dialect.hides(parent, name)
+      const status = this.dialect.visible(parent, [name]).length > 0 ? os.statusAt(parent, name) : os.ENOENT
+      if (typeof status !== 'number') {
+        const kind = kindOf(status)
+        if (kind !== 'directory')
+          return found.length === 0 ? {kind, path, layer, status} : {kind: 'directory', path, layers: found}
+        found.push(layer)
+      }
+      if (isHidden || (typeof status !== 'number' && this.dialect.hidesAll(this.open(layer, path)))) break
+    }
+    return found.length === 0 ? undefined : {kind: 'directory', path, layers: found}
+  }
+
+  /** What is at a path; symlinks are not followed, nor lead anywhere. */
+  find(path: ByteString): Lower | undefined {
+    let at: Lower | undefined = this.root
+    for (const name of path === '' ? [] : path.split('/')) {
+      if (at?.kind !== 'directory') return undefined
+      at = this.look(at, name)
+    }
+    return at
+  }
+
+  /**
+   * A directory of one layer.
+   *
+   * @returns a descriptor that is valid until some other directories were opened
+   */
+  open(layer: number, path: ByteString): number {
+    if (path === '') return this.#roots[layer]!
+    const key = `${layer}/${path}`
+    const descriptor = this.#open.get(key) ?? this.#openNew(layer, path)
+    this.#open.delete(key)
+    this.#open.set(key, descriptor)
+    if (this.#open.size > maximumOpen) this.#closeOldest()
+    return descriptor
+  }
+
+  /** Where a file is: its directory, valid as for {@link open}, and its name. */
+  locate({layer, path}: LowerFile): {readonly directory: number; readonly name: ByteString} {
+    const {directory, name} = splitPath(path)
+    return {directory: this.open(layer, directory), name}
+  }
+
+  close(): void {
+    while (this.#open.size > 0) this.#closeOldest()
+  }
+
+  /** Step by step where the path is longer than the kernel takes, or the kernel has no openat2. */
+  #openNew(layer: number, path: ByteString): number {
+    const descriptor = os.openDirectoryBeneath(this.#roots[layer]!, path)
+    if (descriptor >= 0) return descriptor
+    const {directory, name} = splitPath(path)
+    return os.check(os.openAt(this.open(layer, directory), name, os.O_PLACE), 'open directory', path)
+  }
+
+  #closeOldest(): void {
+    const [[key, descriptor]] = this.#open as unknown as [[string, number]]
+    this.#open.delete(key)
+    os.close(descriptor)
+  }
+
+  #until(layers: Iterable<number>, isLast: (layer: number) => boolean): number[] {
+    const found: number[] = []
+    for (const layer of layers) {
+      found.push(layer)
+      if (isLast(layer)) break
+    }
+    return found
+  }
+}
+
+function kindOf({mode}: os.Status): Lower['kind'] {
+  switch (mode & os.S_IFMT) {
+    case os.S_IFDIR:
+      return 'directory'
+    case os.S_IFREG:
+      return 'file'
+    case os.S_IFLNK:
+      return 'symlink'
+    default:
+      return 'special'
+  }
+}

@@ -1,0 +1,197 @@
+/**
+ * Layers applied each to a directory of its own, seen as a union, must come to the tree that they make in memory; in every
+ * form of deletions.
+ */
+import {closeSync, mkdirSync, mkdtempSync, openSync, rmSync} from 'node:fs'
+import {tmpdir} from 'node:os'
+import {join} from 'node:path'
+import {inspect, isDeepStrictEqual} from 'node:util'
+import test from 'ava'
+import fc from 'fast-check'
+import {aufsDialect, type Dialect, overlayDialect} from '../../src/driver/dialect.ts'
+import {LowerLayers} from '../../src/driver/lower.ts'
+import {listDirectory} from '../../src/driver/remove.ts'
+import {UpperLayer} from '../../src/driver/upper.ts'
+import type {ChangeSink} from '../../src/layer/change.ts'
+import * as os from '../../src/os/libc.ts'
+import {
+  applyLayers,
+  describePath,
+  layers,
+  mergeLayers,
+  type Outcome,
+  type RandomLayers,
+  type Tree,
+  titlesOf,
+  without,
+} from '../helpers/random-layers.ts'
+
+const runs = Number(process.env.IMGTOOL_FUZZ_RUNS ?? 150)
+const rootTest = process.geteuid?.() === 0 ? test : test.skip
+
+test('the union of aufs layers is what the layers make in memory', (t) => {
+  t.timeout(600_000)
+  checkLayers(aufsDialect)
+  t.pass()
+})
+
+rootTest('the union of overlay layers is what the layers make in memory (root)', (t) => {
+  t.timeout(600_000)
+  checkLayers(overlayDialect('trusted'))
+  t.pass()
+})
+
+function checkLayers(dialect: Dialect): void {
+  const base = mkdtempSync(join(tmpdir(), 'imgtool-upper-'))
+  try {
+    fc.assert(
+      fc.property(layers, (list) => {
+        let left: RandomLayers = list
+        for (;;) {
+          const inMemory = mergeLayers(left)
+          const onDisk = stackLayers(join(base, 'stack'), left, dialect)
+          if (!isDeepStrictEqual(onDisk, inMemory)) throw new Error(explain(left, onDisk, inMemory))
+          if (!('refused' in inMemory)) break
+          left = without(left, inMemory)
+        }
+      }),
+      {numRuns: runs, includeErrorInReport: true},
+    )
+  } finally {
+    rmSync(base, {recursive: true})
+  }
+}
+
+function explain(list: RandomLayers, onDisk: Outcome, inMemory: Outcome): string {
+  return [...titlesOf(list), 'as a union:', inspect(onDisk), 'in memory:', inspect(inMemory)].join('\n')
+}
+
+function stackLayers(base: string, list: RandomLayers, dialect: Dialect): Outcome {
+  const stack = new Stack(base, dialect)
+  try {
+    const refusal = applyLayers(list, stack, (layer) => stack.start(layer))
+    if (refusal !== undefined) return refusal
+    stack.finish()
+    return {tree: stack.describe()}
+  } finally {
+    stack.close()
+    rmSync(base, {recursive: true, force: true})
+  }
+}
+
+/** Layers in directories, one on the other. */
+class Stack implements ChangeSink {
+  readonly #base: string
+  readonly #dialect: Dialect
+  /** Nearest first. */
+  readonly #roots: number[] = []
+  #lower: LowerLayers | undefined
+  #upper: UpperLayer | undefined
+
+  constructor(base: string, dialect: Dialect) {
+    this.#base = base
+    this.#dialect = dialect
+    mkdirSync(base)
+  }
+
+  start(layer: number): void {
+    this.finish()
+    const path = join(this.#base, String(layer))
+    mkdirSync(path, {mode: 0o700})
+    const root = openSync(path, 'r')
+    this.#lower = new LowerLayers([...this.#roots], this.#dialect)
+    this.#roots.unshift(root)
+    this.#upper = new UpperLayer(root, this.#lower, {onWarning: () => {}})
+  }
+
+  finish(): void {
+    this.#upper?.finish()
+    this.#end()
+  }
+
+  close(): void {
+    this.#end()
+    for (const root of this.#roots) closeSync(root)
+  }
+
+  add(...args: Parameters<ChangeSink['add']>): void {
+    this.#upper!.add(...args)
+  }
+
+  data(...args: Parameters<ChangeSink['data']>): void {
+    this.#upper!.data(...args)
+  }
+
+  end(): void {
+    this.#upper!.end()
+  }
+
+  remove(path: string): void {
+    this.#upper!.remove(path)
+  }
+
+  opaque(path: string): void {
+    this.#upper!.opaque(path)
+  }
+
+  discard(path: string): void {
+    this.#upper!.discard(path)
+  }
+
+  describe(): Tree {
+    const union = new LowerLayers(this.#roots, this.#dialect)
+    try {
+      return describeUnion(union, this.#roots.length)
+    } finally {
+      union.close()
+    }
+  }
+
+  #end(): void {
+    this.#upper?.close()
+    this.#lower?.close()
+    this.#upper = undefined
+    this.#lower = undefined
+  }
+}
+
+interface Found {
+  readonly path: string
+  readonly status: os.Status
+  readonly kind: string
+  readonly link: string
+}
+
+function describeUnion(union: LowerLayers, count: number): Tree {
+  const found = [...walk(union, '', count)]
+  const links = Map.groupBy(found, ({status}) => status.identity)
+  return found.map(({path, status, kind, link}) =>
+    describePath(path, {
+      kind,
+      mode: status.mode & 0o7777,
+      size: status.size,
+      link,
+      mtime: status.mtime.seconds,
+      links: links.get(status.identity)!.length,
+    }),
+  )
+}
+
+function* walk(union: LowerLayers, path: string, count: number): Generator<Found> {
+  const at = union.find(path)!
+  if (at.kind !== 'directory') {
+    const {directory, name} = union.locate(at)
+    const link = at.kind === 'symlink' ? (os.readLinkAt(directory, name) as string) : ''
+    yield {path, status: at.status, kind: at.kind === 'special' ? 'fifo' : at.kind, link}
+    return
+  }
+  yield {path, status: os.statusAt(union.open(at.layers[0]!, path), '') as os.Status, kind: 'directory', link: ''}
+  const names = new Set(
+    at.layers.flatMap((layer) =>
+      union.dialect.visible(union.open(layer, path), listDirectory(union.open(layer, path))),
+    ),
+  )
+  // What a whiteout left in a directory that is merged with nothing would show.
+  for (const name of [...names].sort())
+    if (union.look(at, name) !== undefined) yield* walk(union, path === '' ? name : `${path}/${name}`, count)
+}
