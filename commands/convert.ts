@@ -1,12 +1,12 @@
 import process from 'node:process'
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../src/cli/base-command.ts'
+import {checkCompressor, compressorFlags, layerCompressions} from '../src/cli/compression-flags.ts'
 import {startProgress} from '../src/cli/progress.ts'
-import {forceFlag, progressFlag, tagFlag, threadsFlag} from '../src/cli/shared-options.ts'
+import {forceFlag, progressFlag, tagFlag} from '../src/cli/shared-options.ts'
 import {parseSourceDateEpoch} from '../src/cli/source-date-epoch.ts'
 import type {ConvertResult} from '../src/convert.ts'
 import {formats, parseDestination, standardOutput} from '../src/destination.ts'
-import {ImgtoolError} from '../src/errors.ts'
 import {selectImages} from '../src/open.ts'
 import {printableText} from '../src/text.ts'
 import {formatSize} from '../src/view/size.ts'
@@ -30,21 +30,15 @@ All images of the source are written, with their names and platforms, layers onc
   }
   static override readonly flags = {
     compression: Flags.option({
-      default: 'keep' as const,
-      description: 'how layers are stored',
-      options: ['keep', 'none', 'gzip', 'zstd'] as const,
+      description: 'how layers are stored  [default: keep]',
+      options: layerCompressions,
     })(),
-    compressor: Flags.option({
-      description: 'who compresses gzip; pako gives the same bytes everywhere',
-      options: ['auto', 'zlib', 'pako', 'libdeflate', 'isal'] as const,
-    })(),
+    ...compressorFlags,
     'drop-empty-layers': Flags.boolean({
       description: 'leave out layers with nothing in them, as docker has done since 1.10; changes image IDs',
     }),
     force: forceFlag,
-    level: Flags.integer({description: 'how well to compress, as the compressor counts', helpValue: 'N'}),
     progress: progressFlag,
-    threads: threadsFlag,
     tag: tagFlag,
   }
   static override readonly examples = [
@@ -57,10 +51,7 @@ All images of the source are written, with their names and platforms, layers onc
     const destination = parseDestination(this.args.destination)
     if (destination.path === standardOutput) this.requirePipe()
     const {compression, compressor, level} = this.flags
-    if ((compression === 'keep' || compression === 'none') && (level !== undefined || compressor !== undefined)) {
-      const flag = level === undefined ? 'compressor' : 'level'
-      throw new ImgtoolError('REFERENCE_INVALID', `Cannot use --${flag} without --compression gzip or zstd`)
-    }
+    checkCompressor(compression, {compressor, level})
     const mtime = parseSourceDateEpoch(process.env.SOURCE_DATE_EPOCH)
     await using source = await this.open(this.args.source)
     const images = selectImages(source, this.platform)

@@ -1,6 +1,7 @@
 import process from 'node:process'
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../src/cli/base-command.ts'
+import {checkCompressor, compressorFlags, layerCompressions} from '../src/cli/compression-flags.ts'
 import {startProgress} from '../src/cli/progress.ts'
 import {forceFlag, imageArgument, progressFlag, tagFlag} from '../src/cli/shared-options.ts'
 import {parseSourceDateEpoch} from '../src/cli/source-date-epoch.ts'
@@ -23,8 +24,9 @@ DESTINATION is as for convert: FORMAT:PATH[:NAME], or a path that ends in .tar (
   static override readonly flags = {
     compression: Flags.option({
       description: 'how layers are stored  [default: as they are, the new one as all the others]',
-      options: ['keep', 'none', 'gzip', 'zstd'] as const,
+      options: layerCompressions,
     })(),
+    ...compressorFlags,
     force: forceFlag,
     from: Flags.integer({
       default: 0,
@@ -43,6 +45,8 @@ DESTINATION is as for convert: FORMAT:PATH[:NAME], or a path that ends in .tar (
   override async run(): Promise<SquashResult & {destination: string}> {
     const destination = parseDestination(this.args.destination)
     if (destination.path === standardOutput) this.requirePipe()
+    const {compression, compressor, level, threads} = this.flags
+    checkCompressor(compression, {compressor, level})
     const mtime = parseSourceDateEpoch(process.env.SOURCE_DATE_EPOCH)
     await using source = await this.open(this.args.image)
     const image = selectImage(source, this.platform)
@@ -53,15 +57,18 @@ DESTINATION is as for convert: FORMAT:PATH[:NAME], or a path that ends in .tar (
     const progress = startProgress('Squashing', this.flags.progress && this.isTalking)
     try {
       const result = await squashImage(source, image, destination, {
-        compression: this.flags.compression,
+        compression,
+        compressor,
         force: this.flags.force,
         from: this.flags.from,
+        level,
         limits: this.limits,
         mtime,
         names: this.flags.tag ?? [],
         onProgress: progress.update,
         onWarning: (warning) => void this.warn(warning.message, warning.code),
         signal,
+        threads,
       })
       progress.stop()
       this.say(this.summarize(result))

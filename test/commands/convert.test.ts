@@ -64,8 +64,10 @@ test('convert gives members the time of SOURCE_DATE_EPOCH', async (t) => {
 
 const refused: Readonly<Record<string, readonly string[]>> = {
   'Cannot print JSON where the archive goes': [old, 'oci-archive:-', '--json'],
-  'Cannot use --level without': [old, 'oci-archive:new', '--level', '3'],
-  'Cannot use --compressor without': [old, 'oci-archive:new', '--compressor', 'zlib', '--compression', 'none'],
+  'Cannot use --level without --compression gzip or zstd': [old, 'oci-archive:new', '--level', '3'],
+  'Cannot use --level with --compression keep': [old, 'oci:new', '--level', '3', '--compression', 'keep'],
+  'Cannot use --compressor with --compression none': [old, 'oci:new', '--compressor', 'zlib', '--compression', 'none'],
+  'Cannot use --compressor with --compression zstd': [old, 'oci:new', '--compressor', 'zlib', '--compression', 'zstd'],
   'it does not say the format': [old, 'new'],
   'no such level': [old, 'oci-archive:new', '--compression', 'gzip', '--level', '99'],
   'expected one of keep, none': [old, 'docker-v1:new', '--compression', 'gzip'],

@@ -1,6 +1,7 @@
 import {existsSync} from 'node:fs'
 import {join} from 'node:path'
 import test from 'ava'
+import {traitsOf} from '../../src/compression/compressors.ts'
 import {imgtool, spawnImgtool, spawnShell} from '../helpers/cli.ts'
 import {readEntries} from '../helpers/entries.ts'
 import {fixture} from '../helpers/fixtures.ts'
@@ -43,6 +44,25 @@ test('squash works in pipelines', async (t) => {
   const {images} = JSON.parse(stdout.toString())
   t.deepEqual(images[0].names, ['app:flat'])
   t.regex(stderr, /^Squashed 4 layers to one of \d+ entries, \d+ whiteouts?, .*, in docker-archive:-$/m)
+})
+
+test('squash compresses as it is told, and says who did', async (t) => {
+  const path = join(scratch(t), 'new')
+  const words = ['--compression', 'gzip', '--compressor', 'pako', '--level', '1', '--threads', '1', '--json']
+  const {status, stdout, stderr} = await spawnImgtool(['squash', web, `oci-archive:${path}`, ...words])
+  t.is(status, 0, stderr)
+  t.like(JSON.parse(stdout.toString()), {compressor: {compression: 'gzip', compressor: 'pako', level: 1}})
+  const refused = await spawnImgtool(['squash', web, `oci-archive:${path}-2`, '--level', '1'])
+  t.is(refused.status, 2)
+  t.regex(refused.stderr, /^Error: Cannot use --level without --compression gzip or zstd\n/)
+})
+
+test('the help says which levels a compressor has', async (t) => {
+  const {stdout} = await spawnImgtool(['squash', '--help'], {env: {COLUMNS: '300'}})
+  for (const compressor of ['zlib', 'pako', 'libdeflate', 'isal', 'zstd'] as const) {
+    const {least, most, usual} = traitsOf({compression: 'gzip', compressor, level: 1})
+    t.true(stdout.toString().replace(/\s+/g, ' ').includes(`${compressor} ${least}-${most} (${usual})`), compressor)
+  }
 })
 
 test.serial('squash says which layers there are', async (t) => {
