@@ -6,7 +6,8 @@ import {startProgress} from '../src/cli/progress.ts'
 import {forceFlag, imageArgument, progressFlag, tagFlag} from '../src/cli/shared-options.ts'
 import {parseSourceDateEpoch} from '../src/cli/source-date-epoch.ts'
 import {parseDestination, standardOutput} from '../src/destination.ts'
-import {selectImage} from '../src/open.ts'
+import type {Image} from '../src/image/model.ts'
+import {formatPlatform, selectImage, selectImages} from '../src/open.ts'
 import type {SquashResult} from '../src/squash.ts'
 import {printableText} from '../src/text.ts'
 import {formatSize} from '../src/view/size.ts'
@@ -50,6 +51,7 @@ DESTINATION is as for convert: FORMAT:PATH[:NAME], or a path that ends in .tar (
     const mtime = parseSourceDateEpoch(process.env.SOURCE_DATE_EPOCH)
     await using source = await this.open(this.args.image)
     const image = selectImage(source, this.platform)
+    this.warnOfOthers(image, selectImages(source, this.platform))
     // oclif loads every command to know them all; what only one of them needs is loaded by that one.
     const {squashImage} = await import('../src/squash.ts')
     // From here on a signal has something to clean up; before, it simply ends the process.
@@ -76,6 +78,14 @@ DESTINATION is as for convert: FORMAT:PATH[:NAME], or a path that ends in .tar (
     } finally {
       progress.stop()
     }
+  }
+
+  /** One image goes to the destination, also where the source has it for several platforms. */
+  private warnOfOthers(image: Image, images: readonly Image[]): void {
+    const others = images.filter((other) => other !== image).map(({platform}) => formatPlatform(platform))
+    if (others.length === 0) return
+    const message = `Only the image for ${formatPlatform(image.platform)} is written, not ${others.join(', ')}; choose with --platform`
+    this.warn(message, 'PLATFORMS_LEFT_OUT')
   }
 
   private summarize({squashed, from, flat, layers}: SquashResult): string {

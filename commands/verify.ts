@@ -45,10 +45,9 @@ Exits with 3 when something is wrong, and with 1 when an archive cannot be read 
 
   private async verify(text: string, integrity: string | undefined, signal: AbortSignal): Promise<VerifiedArchive> {
     try {
-      const reference = this.reference(text)
       const options = {...this.platform, integrity, limits: this.limits, signal}
       const {isSound, verifyArchive} = await loadVerifier()
-      const verification = await verifyArchive(reference, options)
+      const verification = await this.opening(text, (reference) => verifyArchive(reference, options))
       const {quiet} = this.flags
       if (!quiet || !isSound(verification)) this.logLines(formatVerification(verification, {quiet}))
       return verifiedDocument(verification)

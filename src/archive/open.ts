@@ -95,7 +95,8 @@ async function decompressWhole(
   } catch (error) {
     if (!(error instanceof ImgtoolError) || error.code !== 'COMPRESSION_UNSUPPORTED') throw error
     const input = label === standardInput ? '' : ` '${label.replaceAll("'", "'\\''")}'`
-    const hint = `Run: ${compression} -dc${input} | imgtool tree -`
+    const program = compression === 'zstd' ? 'zstd --long=31' : compression
+    const hint = `Decompress it first: ${program} -dc${input}`
     throw new ImgtoolError(error.code, error.message, {...error.details, hint})
   }
 }

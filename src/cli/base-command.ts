@@ -9,8 +9,8 @@ import {openSource, parsePlatform, type Source} from '../open.ts'
 import {parseReference, type Reference} from '../reference.ts'
 import {printableText} from '../text.ts'
 import {formatJSON} from '../view/json.ts'
-import {hintAtDaemon} from './daemon-hint.ts'
 import {parseLimits} from './limit-flag.ts'
+import {hintAtOpening} from './open-hint.ts'
 import {exitCodes, isOn, reportError, wantsDebug} from './report.ts'
 import {Warnings} from './warnings.ts'
 
@@ -155,25 +155,22 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
     process.exitCode = exitCodes.unwritten
   }
 
-  /** Reads a reference; an existing file wins over a name behind a colon. */
-  protected reference(text: string): Reference {
-    return parseReference(text, existsSync)
-  }
-
   /** Opens what a reference names, with its oddities as warnings. The caller closes it. */
   protected async open(text: string): Promise<Source> {
     this.#archive = undefined
-    const source = await this.#openSource(text)
+    const source = await this.opening(text, (reference) => openSource(reference, {limits: this.limits}))
     this.#archive = source.archive.label
     for (const warning of source.set.warnings) this.warn(warning)
     return source
   }
 
-  async #openSource(text: string): Promise<Source> {
+  /** Does what begins with opening an archive, and says in an error what to type instead. Existing files win over names behind a colon. */
+  protected async opening<Result>(text: string, open: (reference: Reference) => Promise<Result>): Promise<Result> {
+    const reference = parseReference(text, existsSync)
     try {
-      return await openSource(this.reference(text), {limits: this.limits})
+      return await open(reference)
     } catch (error) {
-      throw hintAtDaemon(error, text, [this.id ?? '', ...this.argv])
+      throw hintAtOpening(error, text, reference, [this.id ?? '', ...this.argv])
     }
   }
 

@@ -19,6 +19,7 @@ export function parseSourceDateEpoch(text: string | undefined): number {
   if (/^\d+$/.test(text) && seconds <= maximum) return seconds
   throw new ImgtoolError(
     'REFERENCE_INVALID',
-    `Cannot read SOURCE_DATE_EPOCH "${printableText(text)}": expected a number of seconds since 1970`,
+    `Cannot read SOURCE_DATE_EPOCH "${printableText(text)}": expected whole seconds since 1970, at most ${maximum}`,
+    {hint: 'The header of a tar holds no larger time'},
   )
 }

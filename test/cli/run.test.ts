@@ -66,6 +66,23 @@ for (const [line, command] of Object.entries(saved)) {
   })
 }
 
+test('what another program has to decompress is piped to the command that was run', async (t) => {
+  const dir = await mkdtemp(path.join(tmpdir(), 'imgtool-test-'))
+  t.teardown(() => rm(dir, {recursive: true}))
+  // What bzip2 makes of nothing.
+  await writeFile(path.join(dir, 'a b.bz2'), Buffer.from('425a683917724538509000000000', 'hex'))
+  const hints = {
+    'verify|--quiet|a b.bz2': "bzip2 -dc 'a b.bz2' | imgtool verify --quiet -",
+    'convert|docker-archive:a b.bz2:app:1.0|new.tar':
+      "bzip2 -dc 'a b.bz2' | imgtool convert docker-archive:-:app:1.0 new.tar",
+    'tree|-': 'bzip2 -dc | imgtool tree -',
+  }
+  for (const [line, hint] of Object.entries(hints)) {
+    const {stderr} = await spawnShell('cd "$DIR"; $IMGTOOL "$@" <"a b.bz2"', {env: {DIR: dir}, words: line.split('|')})
+    t.true(stderr.includes(`\nHint: Decompress it first: ${hint}\n`), stderr)
+  }
+})
+
 test('what looks like a file is not taken for the name of an image', async (t) => {
   for (const path of ['./busybox', '/busybox', 'app.tar', 'dir/app.tar.gz:app', 'App', 'oci:layout'])
     t.notRegex((await spawnImgtool(['inspect', path])).stderr, /Hint/)

@@ -59,7 +59,9 @@ test('convert gives members the time of SOURCE_DATE_EPOCH', async (t) => {
   t.deepEqual((await convert('')).stdout, (await convert('0')).stdout)
   const {status, stderr} = await convert('yesterday')
   t.is(status, 2)
-  t.regex(stderr, /^Error: Cannot read SOURCE_DATE_EPOCH "yesterday"/)
+  t.regex(stderr, /^Error: Cannot read SOURCE_DATE_EPOCH "yesterday".* at most 8589934591\n/)
+  t.is((await convert('8589934591')).status, 0)
+  t.is((await convert('8589934592')).status, 2)
 })
 
 const refused: Readonly<Record<string, readonly string[]>> = {

@@ -57,6 +57,16 @@ test('squash compresses as it is told, and says who did', async (t) => {
   t.regex(refused.stderr, /^Error: Cannot use --level without --compression gzip or zstd\n/)
 })
 
+test('squash warns of platforms that it leaves out, unless one was chosen', async (t) => {
+  const platforms = fixture('buildah-oci-platforms.tar')
+  const path = join(scratch(t), 'new')
+  const squash = (...words: string[]) => spawnImgtool(['squash', platforms, `oci-archive:${path}`, '-f', ...words])
+  t.regex((await squash()).stderr, /^Warning: Only the image for linux\/\S+ is written, not linux\/.*--platform$/m)
+  const {warnings} = JSON.parse((await squash('--json')).stdout.toString())
+  t.like(warnings, [{code: 'PLATFORMS_LEFT_OUT', count: 1}])
+  t.notRegex((await squash('--platform', 'linux/arm64')).stderr, /Warning/)
+})
+
 test('the help says which levels a compressor has', async (t) => {
   const {stdout} = await spawnImgtool(['squash', '--help'], {env: {COLUMNS: '300'}})
   for (const compressor of ['zlib', 'pako', 'libdeflate', 'isal', 'zstd'] as const) {
