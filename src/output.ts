@@ -1,11 +1,12 @@
 /** The place where a new archive appears, complete or not at all: a file, a directory, or standard output. */
-import {constants} from 'node:fs'
-import {type FileHandle, link, lstat, open, readdir, readFile, rename, unlink} from 'node:fs/promises'
+import {constants, type Stats} from 'node:fs'
+import {type FileHandle, link, lstat, open, readdir, readFile, rename, stat, unlink} from 'node:fs/promises'
 import {basename, dirname, join, resolve} from 'node:path'
 import process from 'node:process'
 import {setTimeout as sleep} from 'node:timers/promises'
 import {DirectoryWriter} from './archive/directory-writer.ts'
 import {writeAt} from './archive/spool.ts'
+import {describeSystemError} from './archive/system-error.ts'
 import {TarStreamWriter} from './archive/tar-stream-writer.ts'
 import {TarFileWriter} from './archive/tar-writer.ts'
 import type {ArchiveWriter} from './archive/writer.ts'
@@ -50,8 +51,8 @@ export async function openOutput(destination: Destination, options: OutputOption
     const archive = new TarStreamWriter(stdout, mtime)
     return {archive, commit: async () => {}, [Symbol.asyncDispose]: () => archive.abort()}
   }
-  const place = await locate(path)
   try {
+    const place = await locate(path)
     return format === 'oci' ? await openDirectory(place, options) : await openFile(place, mtime, options.force ?? false)
   } catch (error) {
     throw explainWriteError(error, path)
@@ -62,14 +63,15 @@ export async function openOutput(destination: Destination, options: OutputOption
 export function explainWriteError(error: unknown, path: string): unknown {
   const {code, syscall} = error as NodeJS.ErrnoException
   if (error instanceof ImgtoolError || code === undefined || syscall === undefined) return error
-  const what = `Cannot write "${printableText(path)}": ${code}`
+  const what = `Cannot write "${printableText(path)}"`
   if (['ENOSPC', 'EDQUOT', 'EFBIG'].includes(code)) {
-    return new ImgtoolError('NO_SPACE', `${what}, no space, inodes or quota left`, {cause: error})
+    return new ImgtoolError('NO_SPACE', `${what}: ${code}, no space, inodes or quota left`, {cause: error})
   }
   if (['EACCES', 'EPERM', 'EROFS'].includes(code)) {
-    return new ImgtoolError('PERMISSION_DENIED', `${what}, not permitted`, {cause: error})
+    return new ImgtoolError('PERMISSION_DENIED', `${what}: ${code}, not permitted`, {cause: error})
   }
-  return new ImgtoolError('SYSTEM_ERROR', what, {cause: error})
+  const reason = describeSystemError(error as NodeJS.ErrnoException)
+  return new ImgtoolError('SYSTEM_ERROR', `${what}: ${reason}`, {cause: error})
 }
 
 interface Place {
@@ -80,15 +82,34 @@ interface Place {
 }
 
 async function locate(path: string): Promise<Place> {
+  const shown = printableText(path)
   const whole = resolve(path)
-  const place = {parent: dirname(whole), name: basename(whole), shown: printableText(path), path: whole}
-  const parent = await statusOf(place.parent)
-  if (place.name !== '' && parent !== undefined) return place
+  const place = {parent: dirname(whole), name: basename(whole), shown, path: whole}
+  if (path === '') throw invalid(shown, 'it is no path')
+  if (place.name === '') throw invalid(shown, 'it is the root directory', inside)
+  const parent = await statusOf(place.parent, stat)
+  if (parent?.isDirectory()) return place
+  if (parent !== undefined) throw invalid(shown, 'its parent is not a directory')
   throw invalid(
-    place.shown,
+    shown,
     'its parent is not a directory that exists',
     `Make it first: mkdir -p '${printableText(place.parent)}'`,
   )
+}
+
+const inside = 'Give the name of something in it'
+
+/** Refuses to put a file where something else is. */
+function refuseFile(shown: string, status: Stats): never {
+  const hint = `Give - instead, which is standard output, and lead it there: > '${shown}'`
+  throw invalid(shown, `it is ${kindOf(status)}`, status.isDirectory() ? inside : hint)
+}
+
+function kindOf(status: Stats): string {
+  if (status.isFile()) return 'a file'
+  if (status.isDirectory()) return 'a directory'
+  if (status.isSymbolicLink()) return 'a symbolic link'
+  return status.isFIFO() ? 'a pipe' : status.isSocket() ? 'a socket' : 'a device'
 }
 
 async function openFile(place: Place, mtime: number, force: boolean): Promise<Output> {
@@ -135,7 +156,7 @@ async function createFile(
 ): Promise<Pick<Output, 'commit' | typeof Symbol.asyncDispose> & {handle: FileHandle}> {
   const {parent, name, shown, path} = place
   const status = await statusOf(path)
-  if (status !== undefined && !status.isFile()) throw invalid(shown, 'it exists and is not a regular file')
+  if (status !== undefined && !status.isFile()) refuseFile(shown, status)
   if (status !== undefined && !force) throw exists(shown)
   const {handle, path: staged} = await stageFile(parent, name)
   let isDone = false
@@ -192,7 +213,7 @@ async function openDirectory(place: Place, {signal}: OutputOptions): Promise<Out
     })
   }
   const status = await statusOf(path)
-  if (status !== undefined && !status.isDirectory()) throw invalid(shown, 'it exists and is not a directory')
+  if (status !== undefined && !status.isDirectory()) throw invalid(shown, `it is ${kindOf(status)}, not a directory`)
   const names = status === undefined ? [] : await readdir(path)
   if (names.length === 0) return stageDirectory(place)
   if (names.includes(layoutName) && names.includes(indexName)) return addToLayout(place, signal)
@@ -257,12 +278,12 @@ async function readIndex(path: string, shown: string): Promise<ExistingIndex> {
 /** The numbers of system calls are those of these processors; everything else works without them. */
 const hasLocks = process.platform === 'linux' && ['x64', 'arm64'].includes(process.arch)
 
-async function statusOf(path: string) {
+async function statusOf(path: string, ask: (path: string) => Promise<Stats> = lstat): Promise<Stats | undefined> {
   try {
-    return await lstat(path)
+    return await ask(path)
   } catch (error) {
     if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined
-    throw explainWriteError(error, path)
+    throw error
   }
 }
 

@@ -1,6 +1,8 @@
-import {readdirSync, readFileSync} from 'node:fs'
-import {join} from 'node:path'
+import {spawnSync} from 'node:child_process'
+import {readdirSync, readFileSync, symlinkSync, writeFileSync} from 'node:fs'
+import {join, resolve} from 'node:path'
 import test from 'ava'
+import type {ImgtoolError} from '../src/errors.ts'
 import {explainWriteError, openOutput} from '../src/output.ts'
 import {ociMembers, scratch, writeMembers} from './helpers/image.ts'
 
@@ -53,6 +55,30 @@ test('an empty directory is taken', async (t) => {
   await output[Symbol.asyncDispose]()
   t.deepEqual(readdirSync(path), ['file'])
 })
+
+const others: Readonly<Record<string, readonly [string, RegExp]>> = {
+  directory: ['.', /: it is a directory$/],
+  'symbolic link': ['link', /: it is a symbolic link$/],
+  pipe: ['pipe', /: it is a pipe$/],
+  'root directory': ['/', /: it is the root directory$/],
+  'child of a file': ['file/x', /: its parent is not a directory$/],
+  'name too long': ['a'.repeat(300), /: ENAMETOOLONG, \w/],
+}
+
+for (const [what, [path, message]] of Object.entries(others)) {
+  test(`nothing is written to a ${what}, and it is said what it is`, async (t) => {
+    const folder = scratch(t)
+    symlinkSync('nowhere', join(folder, 'link'))
+    writeFileSync(join(folder, 'file'), '')
+    t.is(spawnSync('mkfifo', [join(folder, 'pipe')]).status, 0)
+    for (const format of ['oci', 'oci-archive'] as const) {
+      if (path === '.' && format === 'oci') continue
+      const error = await t.throwsAsync<ImgtoolError>(openOutput({format, path: resolve(folder, path)}))
+      t.regex(error.message.replace(', not a directory', ''), message)
+      if (/link|pipe/.test(path)) t.is(/^Give - /.test(error.details.hint ?? ''), format === 'oci-archive')
+    }
+  })
+}
 
 test('what the system says of writing gets a code', (t) => {
   const explain = (code: string) => explainWriteError(Object.assign(new Error(code), {code, syscall: 'write'}), 'new')

@@ -7,6 +7,7 @@ import {join} from 'node:path'
 import {type ErrorCode, ImgtoolError} from '../errors.ts'
 import {checkLimit, type Limits} from '../limits.ts'
 import {printableText} from '../text.ts'
+import {describeSystemError} from './system-error.ts'
 
 /**
  * Writes a stream to an unlinked file in the temporary directory.
@@ -73,8 +74,9 @@ async function explained<Result>(work: Promise<Result>): Promise<Result> {
   try {
     return await work
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'unknown error'
-    throw new ImgtoolError(codeOf(code), `Cannot spool the archive in "${printableText(tmpdir())}": ${code}`, {
+    const {code = ''} = error as NodeJS.ErrnoException
+    const reason = describeSystemError(error as NodeJS.ErrnoException)
+    throw new ImgtoolError(codeOf(code), `Cannot spool the archive in "${printableText(tmpdir())}": ${reason}`, {
       hint: 'Set TMPDIR to a directory with room for the uncompressed archive',
       cause: error,
     })

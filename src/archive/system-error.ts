@@ -1,5 +1,12 @@
 /** What the system says when an archive cannot be read, in the words of this tool. */
+import {getSystemErrorMap} from 'node:util'
 import {type ErrorDetails, ImgtoolError} from '../errors.ts'
+
+/** A failed system call as `CODE, meaning`. */
+export function describeSystemError({code, errno}: NodeJS.ErrnoException): string {
+  const [, meaning] = getSystemErrorMap().get(errno ?? 0) ?? []
+  return [code, meaning].filter(Boolean).join(', ')
+}
 
 /**
  * Turns an error of a system call into one of ours; anything else is returned as it is.
@@ -19,5 +26,6 @@ export function explainSystemError(
     return new ImgtoolError('SOURCE_NOT_FOUND', `Cannot open "${what}": no such file or directory`, details)
   }
   const denied = code === 'EACCES' || code === 'EPERM'
-  return new ImgtoolError(denied ? 'PERMISSION_DENIED' : 'SYSTEM_ERROR', `Cannot read "${what}": ${code}`, details)
+  const message = `Cannot read "${what}": ${describeSystemError(error as NodeJS.ErrnoException)}`
+  return new ImgtoolError(denied ? 'PERMISSION_DENIED' : 'SYSTEM_ERROR', message, details)
 }

@@ -10,6 +10,7 @@ import {parseReference, type Reference} from '../reference.ts'
 import {printableText} from '../text.ts'
 import {formatJSON} from '../view/json.ts'
 import {parseLimits} from './limit-flag.ts'
+import {nameArchive} from './name-archive.ts'
 import {hintAtOpening} from './open-hint.ts'
 import {exitCodes, isOn, reportError, wantsDebug} from './report.ts'
 import {Warnings} from './warnings.ts'
@@ -90,8 +91,7 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
   }
 
   override async catch(error: Error): Promise<never> {
-    const known =
-      error instanceof ImgtoolError && this.#archive !== undefined ? error.within({archive: this.#archive}) : error
+    const known = nameArchive(error, this.#archive)
     const report = reportError(known, {command: this.id ?? '', debug: wantsDebug(this.argv)})
     if (this.jsonEnabled()) this.logJson(report.json)
     else process.stderr.write(report.text)
@@ -170,7 +170,7 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
     try {
       return await open(reference)
     } catch (error) {
-      throw hintAtOpening(error, text, reference, [this.id ?? '', ...this.argv])
+      throw nameArchive(hintAtOpening(error, text, reference, [this.id ?? '', ...this.argv]), reference.path)
     }
   }
 

@@ -5,6 +5,7 @@
  */
 import {constants} from 'node:os'
 import process from 'node:process'
+import {describeSystemError} from '../archive/system-error.ts'
 import {type ErrorCode, type ErrorDetails, ImgtoolError, isImgtoolError} from '../errors.ts'
 import {printable, printableText} from '../text.ts'
 import {explainUsage} from './usage-error.ts'
@@ -31,7 +32,7 @@ export interface Report {
  */
 export function reportError(error: unknown, options: {command?: string; debug: boolean}): Report {
   const original = unwrap(error)
-  const known = isImgtoolError(original) ? original : (explainShortage(original) ?? explainUsage(original))
+  const known = isImgtoolError(original) ? original : (explainSystem(original) ?? explainUsage(original))
   const lines = known === undefined ? bugLines(original) : errorLines(known, options.command)
   if (options.debug) lines.push(stack(original))
   return {
@@ -64,11 +65,18 @@ function unwrap(error: unknown): unknown {
   return first
 }
 
-/** Modules are loaded when they are needed, and that, too, takes descriptors and memory. */
-function explainShortage(error: unknown): ImgtoolError | undefined {
-  const code = (error as NodeJS.ErrnoException | undefined)?.code
-  if (code !== 'EMFILE' && code !== 'ENFILE' && code !== 'ENOMEM') return undefined
-  return new ImgtoolError('SYSTEM_ERROR', `Cannot load the program: ${code}, the system gives no more`, {cause: error})
+/** What nobody expected, and yet is no bug: modules are loaded when they are needed, and files may go while they are read. */
+function explainSystem(error: unknown): ImgtoolError | undefined {
+  if (!(error instanceof Error)) return undefined
+  const {code, path, syscall} = error as NodeJS.ErrnoException
+  if (code === 'EMFILE' || code === 'ENFILE' || code === 'ENOMEM') {
+    return new ImgtoolError('SYSTEM_ERROR', `Cannot load the program: ${code}, the system gives no more`, {
+      cause: error,
+    })
+  }
+  if (code === undefined || path === undefined || syscall === undefined) return undefined
+  const message = `Cannot ${syscall} "${printableText(path)}": ${describeSystemError(error)}`
+  return new ImgtoolError('SYSTEM_ERROR', message, {cause: error})
 }
 
 function errorLines(error: ImgtoolError, command: string | undefined): string[] {

@@ -1,3 +1,4 @@
+import {readdirSync} from 'node:fs'
 import {Errors} from '@oclif/core'
 import test from 'ava'
 import {reportError} from '../../src/cli/report.ts'
@@ -75,6 +76,12 @@ test('a bug says so in one line, and shows its stack only when asked', (t) => {
   t.regex(text, /report\.test\.ts/)
   t.regex(text, /Caused by: Error: deeper/)
   t.is(reportError('thrown text', {debug: true}).text, 'Internal error: thrown text\nthrown text\n')
+})
+
+test('what the system says is no bug, and has a meaning', (t) => {
+  const error = t.throws(() => readdirSync('/nonexistent'))
+  t.is(reportError(error, quiet).json.error.code, 'SYSTEM_ERROR')
+  t.regex(reportError(error, quiet).text, /^Error: Cannot scandir "\/nonexistent": ENOENT, \w/)
 })
 
 test('the document has what the error has, and nothing else', (t) => {

@@ -125,7 +125,7 @@ test('convert leaves a file alone that is there', async (t) => {
   const target = writeScratch(t, 'old', 'new.tar')
   const {status, stderr} = await spawnImgtool(['convert', old, target])
   t.is(status, 1)
-  t.regex(stderr, /^Error: Cannot write ".*new\.tar": it exists .*\nHint: .*--force/)
+  t.regex(stderr, /^Error: Cannot write ".*new\.tar": it exists\nHint: .*--force/)
   t.is(readFileSync(target, 'utf8'), 'old')
   writeFileSync(target, 'older')
   t.is((await spawnImgtool(['convert', '-f', old, target])).status, 0)
