@@ -44,17 +44,25 @@ function requireOneName(images: readonly Image[]): void {
   })
 }
 
-/** docker knows names with tags only. A name that was asked for gets docker's usual tag. */
+/** docker knows names with tags only. A name that was asked for gets docker's usual tag; for others it is not known what they lack. */
 function taggedNames(names: readonly string[], given: boolean, {onWarning}: NameOptions): string[] {
   return names.flatMap((name) => {
     if (given) return [requireDockerName(splitTag(name) === undefined ? `${name}:latest` : name)]
-    if (splitTag(name) !== undefined) return [name]
+    if (splitTag(name) !== undefined && isDockerName(name)) return [name]
     onWarning?.({
       code: 'NAME_LOST',
-      message: `The name "${printableText(name)}" has no tag, which docker's archives cannot hold; give one with --tag`,
+      message: `The image is written without its name "${printableText(name)}", ${whyLost(name)}`,
     })
     return []
   })
+}
+
+function whyLost(name: string): string {
+  const shown = printableText(name)
+  if (splitTag(name) !== undefined || name.includes('@')) return 'which docker refuses; give one with --tag NAME:TAG'
+  // OCI layouts often have tags alone.
+  const wanted = name.includes('/') ? `${shown}:latest` : `NAME:${shown}`
+  return `because docker needs a name and a tag; give them with --tag ${wanted}`
 }
 
 function requireDockerName(name: string): string {

@@ -320,10 +320,22 @@ test('names can be given, and docker archives say what they cannot hold', async 
   await t.throwsAsync(convert(t, one, 'oci', {names: ['a b']}), {code: 'REFERENCE_INVALID'})
 })
 
+test('a name that docker would refuse is left out, and it is said what is needed', async (t) => {
+  const messageOf = async (name: string) => {
+    const from = await openMembers(t, ociMembers([{names: [name, 'app:1'], layers: [layerOf('file')]}]))
+    const {source, warnings} = await convert(t, from, 'docker-archive')
+    t.deepEqual(source.set.images.flatMap(({names}) => names).toSorted(), ['app:1'])
+    return warnings.join()
+  }
+  t.regex(await messageOf('1.0'), /"1\.0", because docker needs a name and a tag; .* --tag NAME:1\.0$/)
+  t.regex(await messageOf('shop/app'), /--tag shop\/app:latest$/)
+  t.regex(await messageOf('App:1.0'), /"App:1\.0", which docker refuses/)
+})
+
 test('a repository may be called like what every object has', async (t) => {
-  const from = await openMembers(t, dockerMembers([{names: ['__proto__:1', 'constructor:2']}]))
+  const from = await openMembers(t, dockerMembers([{names: ['constructor:1', 'valueof:2']}]))
   const {source} = await convert(t, from, 'docker-v1')
-  t.deepEqual(source.set.images[0]!.names, ['__proto__:1', 'constructor:2'])
+  t.deepEqual(source.set.images[0]!.names, ['constructor:1', 'valueof:2'])
 })
 
 test('every format is read under the name that it is written by', async (t) => {
