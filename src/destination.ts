@@ -51,6 +51,8 @@ export function parseDestination(text: string): Destination {
   if (path === standardOutput && format === 'oci') {
     throw invalid(text, 'a directory cannot go to standard output', 'Write oci-archive:- instead')
   }
+  const program = format === 'oci' ? undefined : programFor(path)
+  if (program !== undefined) throw invalid(text, uncompressed, pipeThrough(`convert ... ${format}:-`, program, path))
   if (name === undefined) return {format, path}
   return {format, path, name: checkName(name)}
 }
@@ -70,6 +72,13 @@ export function checkName(name: string): string {
 }
 
 function parseBare(text: string): Destination {
+  if (text === '') throw invalid(text, 'it is empty')
+  if (text.startsWith('dir:'))
+    throw invalid(text, "skopeo's dir: form is not written", 'Write oci:, of which skopeo copy makes dir:')
+  if (text === standardOutput) throw invalid(text, unsaid, 'Write docker-archive:- or oci-archive:-')
+  const program = programFor(text)
+  if (program !== undefined)
+    throw invalid(text, uncompressed, pipeThrough('convert ... docker-archive:-', program, text))
   if (foreign.test(text)) {
     throw invalid(
       text,
@@ -81,11 +90,72 @@ function parseBare(text: string): Destination {
   if (format !== undefined && !text.includes('\0')) return {format, path: text}
   throw invalid(
     text,
-    'it does not say the format',
+    unsaid,
     `Put one in front: ${Object.keys(formats)
       .map((name) => `${name}:`)
       .join(', ')}`,
   )
+}
+
+const unsaid = 'it does not say the format'
+const uncompressed = 'archives of images are not compressed as a whole'
+
+/** What a tar can be compressed with. */
+export type TarCompression = 'none' | 'gzip' | 'zstd'
+
+/** What is compressed by whom, by the end of its name. @see GNU tar manual, 8.1.1, --auto-compress */
+const programs: readonly (readonly [RegExp, string])[] = [
+  [/\.(?:gz|tgz|taz)$/, 'gzip'],
+  [/\.(?:zst|tzst)$/, 'zstd'],
+  [/\.(?:xz|txz)$/, 'xz'],
+  [/\.(?:bz2|tz2|tbz2?)$/, 'bzip2'],
+  [/\.(?:lz)$/, 'lzip'],
+  [/\.(?:lzma|tlz)$/, 'lzma'],
+  [/\.lzo$/, 'lzop'],
+]
+
+function programFor(path: string): string | undefined {
+  return programs.find(([ending]) => ending.test(path))?.[1]
+}
+
+/**
+ * How the tar of a root file system is compressed, as the end of its name says.
+ *
+ * @param path as typed, or `-` for standard output
+ * @throws {ImgtoolError} REFERENCE_INVALID for a compression that is not written
+ */
+export function compressionByName(path: string): TarCompression {
+  const program = programFor(path) ?? 'none'
+  if (program === 'none' || program === 'gzip' || program === 'zstd') return program
+  throw new ImgtoolError('REFERENCE_INVALID', `Cannot write "${printableText(path)}": ${program} is not written`, {
+    hint: pipeThrough('export ... -', program, path),
+  })
+}
+
+/**
+ * Refuses what is meant for {@link parseDestination} as the path of a file.
+ *
+ * @throws {ImgtoolError} REFERENCE_INVALID
+ */
+export function checkFile(text: string): void {
+  if (text === '' || text.includes('\0')) throw notFile(text, 'it is no path')
+  const format = Object.keys(formats).find((name) => text.startsWith(`${name}:`))
+  if (format === undefined && !foreign.test(text)) return
+  const shown = printableText(text)
+  const write = format === undefined ? '' : `To write an image: imgtool convert IMAGE ${shown}. `
+  throw notFile(text, 'a root file system has no format', `${write}For a file of that name: ./${shown}`)
+}
+
+function notFile(text: string, detail: string, hint?: string): ImgtoolError {
+  return new ImgtoolError(
+    'REFERENCE_INVALID',
+    `Cannot write "${printableText(text)}": ${detail}, expected FILE or -`,
+    hint === undefined ? {} : {hint},
+  )
+}
+
+function pipeThrough(command: string, program: string, path: string): string {
+  return `Pipe it: imgtool ${command} | ${program} > ${printableText(path)}`
 }
 
 function invalid(text: string, detail: string, hint?: string): ImgtoolError {

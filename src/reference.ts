@@ -68,7 +68,9 @@ function parseBare(text: string, exists: (path: string) => boolean): Reference {
     throw invalid(
       text,
       `the transport "${reference.path}" is not read`,
-      'Save the image first: docker save IMAGE -o app.tar',
+      text.startsWith('dir:')
+        ? `Convert it first: skopeo copy ${printableText(text)} oci:layout:latest`
+        : 'Save the image first: docker save IMAGE -o app.tar',
     )
   }
   return reference

@@ -1,5 +1,6 @@
 import test from 'ava'
-import {checkName, type Destination, parseDestination} from '../src/destination.ts'
+import {checkFile, checkName, compressionByName, type Destination, parseDestination} from '../src/destination.ts'
+import type {ImgtoolError} from '../src/errors.ts'
 
 const readable: Readonly<Record<string, Destination>> = {
   'oci:layout': {format: 'oci', path: 'layout'},
@@ -25,10 +26,13 @@ for (const [text, destination] of Object.entries(readable)) {
 }
 
 const refused: Readonly<Record<string, RegExp>> = {
-  '': /does not say the format/,
+  '': /it is empty/,
   new: /does not say the format/,
   '-': /does not say the format/,
-  'new.tar.gz': /does not say the format/,
+  'new.tar.gz': /not compressed as a whole/,
+  'oci-archive:new.tar.zst': /not compressed as a whole/,
+  'docker-archive:new.tar.xz': /not compressed as a whole/,
+  'dir:new': /dir: form is not written/,
   'oci:': /no path/,
   'oci-archive::1': /no path/,
   'oci-archive:a\0b': /no path/,
@@ -50,3 +54,23 @@ for (const name of ['', '-a', 'a:', ':a', '/a', 'a/', 'a//b', '@0', 'a\n', 'ü']
     t.throws(() => checkName(name), {code: 'REFERENCE_INVALID'})
   })
 }
+
+for (const text of ['', 'a\0b', 'oci:layout', 'docker-archive:new.tar', 'dir:new', 'docker://app']) {
+  test(`${JSON.stringify(text)} is refused as the path of a file`, (t) => {
+    t.throws(() => checkFile(text), {code: 'REFERENCE_INVALID', message: /expected FILE or -$/})
+  })
+}
+
+test('a path that says that it is one is the path of a file', (t) => {
+  for (const text of ['./oci:layout', '/docker-archive:x', 'a:b', '-', 'oci']) t.notThrows(() => checkFile(text))
+})
+
+test('a tar is compressed as its name says', (t) => {
+  for (const name of ['a.tar', '-', 'a', 'gz', 'a.gz.tar']) t.is(compressionByName(name), 'none', name)
+  for (const name of ['a.tar.gz', 'a.tgz', 'x/a.taz', 'a.gz']) t.is(compressionByName(name), 'gzip', name)
+  for (const name of ['a.tar.zst', 'a.tzst']) t.is(compressionByName(name), 'zstd', name)
+  for (const name of ['a.tar.xz', 'a.tbz2', 'a.tar.lz', 'a.tlz']) {
+    const error = t.throws<ImgtoolError>(() => compressionByName(name), {code: 'REFERENCE_INVALID'})
+    t.regex(error.details.hint ?? '', /^Pipe it: imgtool export \.\.\. - \| \w+ > \S+$/)
+  }
+})

@@ -1,7 +1,10 @@
-import {existsSync} from 'node:fs'
+import {existsSync, readdirSync, readFileSync} from 'node:fs'
 import {join} from 'node:path'
+import {Readable} from 'node:stream'
 import test from 'ava'
 import {traitsOf} from '../../src/compression/compressors.ts'
+import {decompress} from '../../src/compression/decompress.ts'
+import {detectCompression} from '../../src/compression/detect.ts'
 import {imgtool, spawnImgtool, spawnShell} from '../helpers/cli.ts'
 import {readEntries} from '../helpers/entries.ts'
 import {fixture} from '../helpers/fixtures.ts'
@@ -24,6 +27,48 @@ test('export writes a file, and says in a document what it holds', async (t) => 
   const again = await spawnImgtool(['export', web, path])
   t.is(again.status, 1)
   t.regex(again.stderr, /^Error: Cannot write .*: it exists.*\nHint: .*--force/)
+})
+
+test('export compresses as the name or the flag says', async (t) => {
+  const {stdout: plain} = await spawnImgtool(['export', web, '-'])
+  const folder = scratch(t)
+  const choices = {
+    'a.tar.gz': ['--level', '9', '--compressor', 'pako'],
+    'b.tar.zst': [],
+    'c.tar': ['--compression', 'gzip'],
+    'd.tgz': ['--compression', 'none'],
+  }
+  const compressions = []
+  for (const [name, flags] of Object.entries(choices)) {
+    const {status, stdout, stderr} = await spawnImgtool(['export', web, name, ...flags, '--json'], {cwd: folder})
+    t.is(status, 0, stderr)
+    const bytes = readFileSync(join(folder, name))
+    t.like(JSON.parse(stdout.toString()), {tarSize: plain.length, size: bytes.length})
+    compressions.push(detectCompression(bytes))
+    const pieces: Buffer[] = []
+    for await (const piece of decompress(Readable.from([bytes]), detectCompression(bytes)))
+      pieces.push(Buffer.from(piece))
+    t.true(Buffer.concat(pieces).equals(plain), name)
+  }
+  t.deepEqual(compressions, ['gzip', 'zstd', 'gzip', 'none'])
+})
+
+test('export refuses what it would not do, and writes nothing', async (t) => {
+  const folder = scratch(t)
+  const refused = {
+    'docker-archive:new.tar': 'a root file system has no format',
+    'new.tar.xz': 'xz is not written',
+    'new.tar --level 3': 'Cannot use --level without --compression gzip or zstd',
+    'new.tar.zst --compressor zlib': 'Cannot use --compressor with --compression zstd',
+    'new.tar.gz --level 99': 'no such level',
+  }
+  for (const [line, message] of Object.entries(refused)) {
+    const {status, stderr} = await spawnImgtool(['export', web, ...line.split(' ')], {cwd: folder})
+    t.is(status, 2, line)
+    t.true(stderr.includes(message), stderr)
+    t.notRegex(stderr, /archive .*one\.tar/)
+  }
+  t.deepEqual(readdirSync(folder), [])
 })
 
 test('an archive is written neither to a terminal nor among JSON', async (t) => {
