@@ -29,7 +29,7 @@ export function renameImages(
   if (given.length > 0) requireOneName(images)
   const renamed = given.length === 0 ? images : images.map((image) => ({...image, names: [...new Set(given)]}))
   if (format.startsWith('oci')) return renamed
-  const tagged = renamed.map((image) => ({...image, names: taggedNames(image.names, given.length > 0, options)}))
+  const tagged = renamed.map((image) => ({...image, names: taggedNames(image, given.length > 0, options)}))
   requireOneImageEach(tagged, format)
   return tagged
 }
@@ -45,23 +45,23 @@ function requireOneName(images: readonly Image[]): void {
 }
 
 /** docker knows names with tags only. A name that was asked for gets docker's usual tag; for others it is not known what they lack. */
-function taggedNames(names: readonly string[], given: boolean, {onWarning}: NameOptions): string[] {
+function taggedNames({format, names}: Image, given: boolean, {onWarning}: NameOptions): string[] {
   return names.flatMap((name) => {
     if (given) return [requireDockerName(splitTag(name) === undefined ? `${name}:latest` : name)]
     if (splitTag(name) !== undefined && isDockerName(name)) return [name]
     onWarning?.({
       code: 'NAME_LOST',
-      message: `The image is written without its name "${printableText(name)}", ${whyLost(name)}`,
+      message: `The image is written without its name "${printableText(name)}", ${whyLost(name, format === 'oci')}`,
     })
     return []
   })
 }
 
-function whyLost(name: string): string {
+/** @param mayBeTag OCI layouts often have tags alone */
+function whyLost(name: string, mayBeTag: boolean): string {
   const shown = printableText(name)
   if (splitTag(name) !== undefined || name.includes('@')) return 'which docker refuses; give one with --tag NAME:TAG'
-  // OCI layouts often have tags alone.
-  const wanted = name.includes('/') ? `${shown}:latest` : `NAME:${shown}`
+  const wanted = mayBeTag && /^[\w.-]+$/.test(name) ? `NAME:${shown}` : `${shown}:latest`
   return `because docker needs a name and a tag; give them with --tag ${wanted}`
 }
 

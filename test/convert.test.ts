@@ -330,6 +330,8 @@ test('a name that docker would refuse is left out, and it is said what is needed
   t.regex(await messageOf('1.0'), /"1\.0", because docker needs a name and a tag; .* --tag NAME:1\.0$/)
   t.regex(await messageOf('shop/app'), /--tag shop\/app:latest$/)
   t.regex(await messageOf('App:1.0'), /"App:1\.0", which docker refuses/)
+  const docker = await openMembers(t, dockerMembers([{names: ['app'], layers: [layerOf('file')]}]))
+  t.regex((await convert(t, docker, 'docker-archive')).warnings.join(), /--tag app:latest$/)
 })
 
 test('a repository may be called like what every object has', async (t) => {
