@@ -52,6 +52,7 @@ const wordings: readonly (readonly [RegExp, string])[] = [
     'Cannot read --$1 "$3": expected a whole number, at least $2',
   ],
   [/^Flag --([\w-]+) expects a value$/, 'Cannot read --$1: expected a value'],
+  [/^Expected --([\w-]+)=(.*) to be one of: (.*)$/, 'Cannot read --$1 "$2": expected one of $3'],
   [/^Expected (.*) to be one of: (.*)$/, 'Cannot read "$1": expected one of $2'],
 ]
 

@@ -147,6 +147,7 @@ const wordings: Record<string, string> = {
   'ls x --layer abc': 'Cannot read --layer "abc": expected a whole number',
   'ls x --depth -2': 'Cannot read --depth "-2": expected a whole number, at least 0',
   'ls x --layer': 'Cannot read --layer: expected a value',
+  'convert x y --compression lz4': 'Cannot read --compression "lz4": expected one of keep, none, gzip, zstd',
   'completion tcsh': 'Cannot read "tcsh": expected one of bash, zsh, fish',
 }
 
