@@ -32,7 +32,7 @@ export const errorCodes = {
   PATH_NOT_FOUND: 'the image has no such path or layer',
   LIMIT_EXCEEDED: 'a limit was reached',
   TARGET_EXISTS: 'the target exists and is not empty',
-  TARGET_INVALID: 'the target cannot be a directory of its own',
+  TARGET_INVALID: 'the target cannot be made or replaced',
   PERMISSION_DENIED: 'the system does not permit it',
   NO_SPACE: 'no space, no inodes or no quota is left',
   SYSTEM_ERROR: 'a system call failed',
