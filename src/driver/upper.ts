@@ -23,21 +23,13 @@ export interface UpperOptions {
   readonly onImplied?: (() => void) | undefined
 }
 
-/** A file of a lower layer to which this one has links. */
-interface CopiedUp {
-  readonly file: LowerFile
-  /** Of the copy. */
-  readonly identity: string
-  /** Names that the copy got, and may have lost again. */
-  readonly paths: ByteString[]
-}
-
 export class UpperLayer implements ChangeSink {
   readonly #here: InPlace
   readonly #lower: LowerLayers
   readonly #paths: UnionPaths
   readonly #files = new FileCopier((name) => judgeXattr(name) === 'keep')
-  readonly #copiedUp = new Map<string, CopiedUp>()
+  /** The names of copies of lower files here, with what they are copies of. */
+  readonly #copies = new Map<ByteString, LowerFile>()
   readonly #warn: OnWarning
 
   /**
@@ -100,7 +92,9 @@ export class UpperLayer implements ChangeSink {
     const {directory, name} = splitPath(entry.path)
     const path = joinPath(this.#paths.enter(directory, entry.mtime), name)
     const link = entry.kind === 'hardlink' ? this.#bringTarget(entry.link, path) : entry.link
-    if (entry.kind === 'hardlink') this.#copiedUp.get(this.#here.statusOf(link)?.identity ?? '')?.paths.push(path)
+    const copied = entry.kind === 'hardlink' ? this.#copies.get(link) : undefined
+    if (copied === undefined) this.#copies.delete(path)
+    else this.#copies.set(path, copied)
     if (path !== entry.path) this.#warnOfOther(entry, path)
     this.#paths.replace(path, entry.kind === 'directory')
     this.#here.add(path === entry.path && link === entry.link ? entry : {...entry, path, link})
@@ -128,8 +122,7 @@ export class UpperLayer implements ChangeSink {
     if (below === undefined || below.kind === 'directory') return target ?? link
     this.#copyUp(below)
     this.#paths.borrow(below.path)
-    const {identity} = this.#here.statusOf(below.path)!
-    this.#copiedUp.set(identity, {file: below, identity, paths: [below.path]})
+    this.#copies.set(below.path, below)
     return below.path
   }
 
@@ -153,21 +146,21 @@ export class UpperLayer implements ChangeSink {
 
   /** The other names that a copied file has in its layer lead to the copy, too. */
   #bringOtherNames(): void {
-    const linked = [...this.#copiedUp.values()].filter(({file}) => file.status.links > 1)
-    for (const [layer, copies] of Map.groupBy(linked, ({file}) => file.layer)) {
-      const byIdentity = new Map(copies.map((copy) => [copy.file.status.identity, copy]))
+    const copies = [...this.#copies].filter(([path, {status}]) => status.links > 1 && this.#isFile(path))
+    for (const [layer, ofLayer] of Map.groupBy(copies, ([, {layer}]) => layer)) {
+      const names = new Map(ofLayer.map(([path, {status}]) => [status.identity, path]))
       for (const {identity, path} of this.#filesOf(layer)) {
-        const now = byIdentity.has(identity) ? this.#paths.lookBelow(path) : undefined
-        if (now === undefined || now.kind === 'directory' || now.layer !== layer) continue
-        const first = this.#nameOf(byIdentity.get(identity)!)
-        if (first !== undefined) this.#link(first, path)
+        const first = names.get(identity)
+        const now = first === undefined ? undefined : this.#paths.lookBelow(path)
+        if (now !== undefined && now.kind !== 'directory' && now.layer === layer) this.#link(first!, path)
       }
     }
   }
 
-  /** A name that a copy still has. */
-  #nameOf({identity, paths}: CopiedUp): ByteString | undefined {
-    return paths.find((path) => this.#here.statusOf(path)?.identity === identity)
+  /** A name may be gone, or a directory's by now, with a directory above it. */
+  #isFile(path: ByteString): boolean {
+    const status = this.#here.statusOf(path)
+    return status !== undefined && (status.mode & os.S_IFMT) !== os.S_IFDIR
   }
 
   #link(from: ByteString, to: ByteString): void {
