@@ -19,6 +19,7 @@ const flow: Readonly<Record<string, readonly string[]>> = {
   image: ['archive', 'compression (types)'],
   layer: ['compression', 'thread', 'archive (types)'],
   driver: ['layer', 'thread', 'os'],
+  store: ['archive (types)', 'compression', 'image', 'layer', 'thread'],
   view: [],
   verify: ['archive', 'compression', 'image', 'layer'],
   cli: ['archive', 'compression', 'image', 'layer', 'driver', 'view', 'use case'],

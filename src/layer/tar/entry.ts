@@ -41,6 +41,8 @@ export interface Extension {
 /** An entry before its content, and what its headers say of a sparse map in PAX form. */
 export interface DecodedEntry {
   readonly entry: Entry
+  /** As the headers spell it. */
+  readonly name: ByteString
   /** Bytes of content in the tar. */
   readonly stored: number
   /** PAX records by key, last one wins, emptied ones gone. */
@@ -100,7 +102,7 @@ export function decodeEntry(header: Header, extension: Extension, limits: Limits
     ...toDevice(kind, header),
     xattrs: toXattrs(records, rawName),
   }
-  return {entry, stored, records}
+  return {entry, name: rawName, stored, records}
 }
 
 /**

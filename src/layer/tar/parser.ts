@@ -14,13 +14,16 @@ import {readSparseMap} from './sparse-map.ts'
 
 /** Takes the entries of a tar, in order: `entry`, then `data` as often as there is content, then `end`. */
 export interface EntrySink {
-  entry(entry: Entry): void
+  /** @param name as the tar spells it, with `./` and the slash of a directory */
+  entry(entry: Entry, name: ByteString): void
   /**
    * @param chunk is only valid until the call returns
    * @param position in the file, bytes; between two calls of a sparse file may lie a hole
    */
   data(chunk: Buffer, position: number): void
   end(): void
+  /** A global header was read, which is no entry and counts for none. */
+  global?(name: ByteString): void
 }
 
 /** What the grammar wants next: bytes in one piece, bytes handed to the sink as they come, or bytes to pass over. */
@@ -40,6 +43,7 @@ export class TarParser {
   #demand: Demand | undefined
   /** Bytes of the demand that are satisfied. */
   #done = 0
+  #position = 0
   /** Pieces of a `take` that began in an earlier chunk. */
   #pieces: Buffer[] = []
 
@@ -79,6 +83,11 @@ export class TarParser {
     return this.#demand === undefined || this.#demand.kind === 'take' ? 0 : this.#demand.size - this.#done
   }
 
+  /** Bytes of the tar that were used; while the sink is told of an entry, this is where its headers end. */
+  get position(): number {
+    return this.#position
+  }
+
   /** The tar has ended; what follows does not matter. */
   get hasEnded(): boolean {
     return this.#demand === undefined
@@ -86,6 +95,7 @@ export class TarParser {
 
   /** Passes over all that is {@link skippable}, as if it had been written, without the sink's `data`. */
   skip(): void {
+    this.#position += this.skippable
     if (this.skippable > 0) this.#advance(empty)
   }
 
@@ -100,6 +110,7 @@ export class TarParser {
     const bytes = chunk.subarray(at, at + used)
     if (demand.kind === 'data') this.#sink.data(bytes, demand.position + this.#done)
     this.#done += used
+    this.#position += used
     if (this.#done < demand.size) {
       // The chunk is the caller's, who may reuse its memory.
       if (demand.kind === 'take') this.#pieces.push(Buffer.from(bytes))
@@ -138,7 +149,7 @@ function* readTar(sink: EntrySink, limits: Limits, onEntry: () => void, place: {
       // Some readers stop here and others go on: they would see two trees.
       throw new ImgtoolError('TAR_INVALID', 'The tar goes on behind a single zero block')
     }
-    const head = yield* readHeaders(block, limits, place)
+    const head = yield* readHeaders(block, sink, limits, place)
     if (head === undefined) continue
     onEntry()
     yield* readEntry(head, sink, limits)
@@ -153,7 +164,12 @@ interface Head {
 }
 
 /** A header with the extension headers before it; undefined for a volume label, which is no entry. */
-function* readHeaders(first: Buffer, limits: Limits, place: {entry: ByteString}): Grammar<Head | undefined> {
+function* readHeaders(
+  first: Buffer,
+  sink: EntrySink,
+  limits: Limits,
+  place: {entry: ByteString},
+): Grammar<Head | undefined> {
   let extension: Extension = {}
   for (let block = first; ; block = (yield headerBlock)!) {
     const header = decodeHeader(block)
@@ -169,6 +185,7 @@ function* readHeaders(first: Buffer, limits: Limits, place: {entry: ByteString})
     checkLimit(limits, 'extensionHeader', header.size, 'bytes of an extension header')
     const body = (yield {kind: 'take', size: header.size})!
     extension = extend(extension, header.type, body)
+    if (header.type === 'g') sink.global?.(header.name)
     yield skipPadding(header.size)
   }
 }
@@ -193,7 +210,7 @@ function extend(extension: Extension, type: string, body: Buffer): Extension {
 }
 
 function* readEntry({header, block, extension}: Head, sink: EntrySink, limits: Limits): Grammar<void> {
-  const {entry, stored, records} = decodeEntry(header, extension, limits)
+  const {entry, name, stored, records} = decodeEntry(header, extension, limits)
   const sparse = yield* readSparseMap(
     {isOldGnu: header.type === 'S', block, stored, records, ordered: extension.pax ?? []},
     limits,
@@ -201,10 +218,10 @@ function* readEntry({header, block, extension}: Head, sink: EntrySink, limits: L
   if (sparse !== undefined && entry.kind !== 'file')
     throw new ImgtoolError('TAR_INVALID', `A ${entry.kind} has a map of a sparse file`)
   if (sparse === undefined) {
-    sink.entry(entry)
+    sink.entry(entry, name)
     yield {kind: 'data', size: stored, position: 0}
   } else {
-    sink.entry({...entry, size: sparse.size, pieces: sparse.pieces})
+    sink.entry({...entry, size: sparse.size, pieces: sparse.pieces}, name)
     for (const {offset, length} of sparse.pieces) yield {kind: 'data', size: length, position: offset}
   }
   sink.end()
