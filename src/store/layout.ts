@@ -1,0 +1,65 @@
+/**
+ * Where docker keeps what below its data-root.
+ *
+ * @see moby layer/filestore.go, image/fs.go, image/store.go, reference/store.go at v20.10 to v24
+ */
+import * as v from 'valibot'
+import {type Digest, digestHex} from '../digest.ts'
+
+/** Storage drivers whose layers are directories of files. */
+export const storeDrivers = ['overlay2', 'vfs', 'aufs'] as const
+export type StoreDriver = (typeof storeDrivers)[number]
+
+/** Everything that docker knows of the images and layers of a driver; below the data-root. */
+export function metadataRoot(driver: string): string {
+  return `image/${driver}`
+}
+
+/** Below {@link metadataRoot}. */
+export const repositoriesName = 'repositories.json'
+/** Directory of the configs, each under the hex of its digest, below {@link metadataRoot}. */
+export const configsName = 'imagedb/content/sha256'
+/** Directory of the layers, each under the hex of its chainID, below {@link metadataRoot}. */
+export const layersName = 'layerdb/sha256'
+
+/** What a directory below {@link layersName} holds; each but the last one is a line without its end. */
+export const layerFile = {
+  diffID: 'diff',
+  cacheID: 'cache-id',
+  /** Bytes of the layer's files, decimal. */
+  size: 'size',
+  /** ChainID of the layers below; not there for a base. */
+  parent: 'parent',
+  tarSplit: 'tar-split.json.gz',
+} as const
+
+/** The config of an image, below {@link metadataRoot}. */
+export function configPath(imageID: Digest): string {
+  return `${configsName}/${digestHex(imageID)}`
+}
+
+/** What docker keeps beside a config, such as its `parent`; below {@link metadataRoot}. */
+export function imageMetadataPath(imageID: Digest): string {
+  return `imagedb/metadata/sha256/${digestHex(imageID)}`
+}
+
+/** The directory of a layer, below {@link metadataRoot}. */
+export function layerPath(chainID: Digest): string {
+  return `${layersName}/${digestHex(chainID)}`
+}
+
+/** The files of one layer, below the data-root: its own changes, or with vfs the whole tree. */
+export function contentPath(driver: StoreDriver, cacheID: string): string {
+  if (driver === 'vfs') return `vfs/dir/${cacheID}`
+  return driver === 'aufs' ? `aufs/diff/${cacheID}` : `overlay2/${cacheID}/diff`
+}
+
+/**
+ * `repositories.json`: repository to reference (`name:tag` or `name@digest`) to image ID; before docker 1.10 repository to tag to
+ * image.
+ *
+ * @see moby reference/store.go
+ */
+export const repositoriesSchema = v.object({
+  Repositories: v.nullish(v.record(v.string(), v.record(v.string(), v.string())), {}),
+})
