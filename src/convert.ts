@@ -191,7 +191,7 @@ function requireCompression(writer: ImageWriter, format: Format, compression: La
 
 /** What is known of an image before its layers are read. */
 function predict({imageID, config, layers}: Image): {config: Buffer; diffIDs: Digest[]}[] {
-  if (imageID === undefined) return []
+  if (imageID === undefined || layers.some(({diffID}) => diffID === undefined)) return []
   return [{config, diffIDs: layers.map(({diffID}) => diffID!)}]
 }
 

@@ -2,7 +2,7 @@
 import type {Archive} from './archive/archive.ts'
 import type {CopiedLayer} from './copy-layer.ts'
 import {type Digest, sha256} from './digest.ts'
-import {dropEmptyLayers, withPlatform} from './image/better-config.ts'
+import {dropEmptyLayers, replaceDiffIDs, withPlatform} from './image/better-config.ts'
 import type {Image, V1Node} from './image/model.ts'
 import {blobName} from './image/oci.ts'
 import {configFromV1, type V1Config} from './image/v1-config.ts'
@@ -77,6 +77,9 @@ class Configs {
   }
 
   of(image: Image, layers: readonly CopiedLayer[]): {config: Buffer; parent: Digest | undefined} {
+    const isRebuilt = image.layers.some(({lostDiffID}) => lostDiffID !== undefined)
+    const diffIDs = layers.map(({diffID}) => diffID)
+    if (isRebuilt) return {config: replaceDiffIDs(image.config, diffIDs), parent: undefined}
     if (image.imageID !== undefined) return {config: image.config, parent: image.parent}
     let top: V1Config | undefined
     let parent: V1Config | undefined

@@ -23,6 +23,7 @@ const formatsOf: Record<Reference['transport'], readonly Format[]> = {
   'docker-archive': ['docker-v1', 'docker-archive'],
   'docker-1.10': ['docker-archive'],
   'docker-v1': ['docker-v1'],
+  'docker-root': ['docker-v1', 'docker-archive'],
   oci: ['oci', 'docker-archive'],
   'oci-archive': ['oci', 'docker-archive'],
 }
@@ -37,17 +38,35 @@ export async function openSource(
   reference: Reference | string,
   options: {readonly limits?: Limits} = {},
 ): Promise<Source> {
-  const parsed = typeof reference === 'string' ? parseReference(reference, existsSync) : reference
-  const limits = options.limits ?? defaultLimits
-  const archive = await openArchive(parsed.path, limits)
+  const {archive, reference: resolved, readImages} = await openReference(reference, options.limits ?? defaultLimits)
   try {
-    const set = await readImages(archive, limits)
-    requireTransport(parsed, archive, set)
-    return {reference: parsed, archive, set, [Symbol.asyncDispose]: () => archive.close()}
+    const set = await readImages()
+    requireTransport(resolved, archive, set)
+    return {reference: resolved, archive, set, [Symbol.asyncDispose]: () => archive.close()}
   } catch (error) {
     await archive.close()
     throw error
   }
+}
+
+/** An archive, or a store that is read as one, before its images are read. Whoever opened it closes it. */
+export interface Opened {
+  /** With the driver whose images it means, where there is one. */
+  readonly reference: Reference
+  readonly archive: Archive
+  readImages(): Promise<ImageSet>
+}
+
+/** Opens what a reference names. @throws {ImgtoolError} whatever opening throws */
+export async function openReference(reference: Reference | string, limits: Limits): Promise<Opened> {
+  const parsed = typeof reference === 'string' ? parseReference(reference, existsSync) : reference
+  if (parsed.transport === 'docker-root') {
+    const {openStore} = await import('./store/open-store.ts')
+    const {driver, archive, readImages} = openStore(parsed.path, parsed.driver, limits)
+    return {reference: {...parsed, driver}, archive, readImages}
+  }
+  const archive = await openArchive(parsed.path, limits)
+  return {reference: parsed, archive, readImages: () => readImages(archive, limits)}
 }
 
 /**
@@ -189,14 +208,15 @@ function listChoices(source: Source, images: readonly Image[], platforms = false
 }
 
 /** By name where the name selects this image alone and can be typed, else by index with what tells it from the others. */
-function describeChoice({reference: {transport, path}, set}: Source, image: Image, platforms: boolean): string {
+function describeChoice({reference, set}: Source, image: Image, platforms: boolean): string {
+  const {name: _, index: __, ...archive} = reference
   const name = image.names.find((candidate) => isTypable(candidate) && selectsOne(set.images, candidate))
   const platform = formatPlatform(image.platform)
   if (name !== undefined) {
-    return printableText(formatReference({transport, path, name}) + (platforms ? ` (${platform})` : ''))
+    return printableText(formatReference({...archive, name}) + (platforms ? ` (${platform})` : ''))
   }
   const facts = [image.names[0], platform].filter(Boolean).join(', ')
-  return printableText(`${formatReference({transport, path, index: image.index})} (${facts})`)
+  return printableText(`${formatReference({...archive, index: image.index})} (${facts})`)
 }
 
 /** Whether a name means itself in a reference and in a shell: names of archives can be anything. */

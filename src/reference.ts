@@ -8,12 +8,14 @@ import {ImgtoolError} from './errors.ts'
 import {printableText} from './text.ts'
 
 /** How the archive is to be read; `auto` goes by its content. */
-export type Transport = 'auto' | 'docker-archive' | 'docker-1.10' | 'docker-v1' | 'oci' | 'oci-archive'
+export type Transport = 'auto' | 'docker-archive' | 'docker-1.10' | 'docker-v1' | 'docker-root' | 'oci' | 'oci-archive'
 
 export interface Reference {
   readonly transport: Transport
   /** A path as typed, or `-` for standard input. */
   readonly path: string
+  /** Storage driver whose images are meant, of a docker data-root. */
+  readonly driver?: string
   /** Name, tag or id of one image of the archive. Never together with `index`. */
   readonly name?: string
   /** Place of one image in the archive, from 0. */
@@ -23,7 +25,19 @@ export interface Reference {
 /** What {@link Reference.path} is when the archive comes by standard input. */
 export const standardInput = '-'
 
-const transports = ['docker-archive', 'docker-1.10', 'docker-v1', 'oci-archive', 'oci'] as const
+const transports = ['docker-archive', 'docker-1.10', 'docker-v1', 'docker-root', 'oci-archive', 'oci'] as const
+// What may follow the path of a data-root as a driver, also where imgtool does not read it: no image is meant by it.
+const drivers = [
+  'overlay2',
+  'overlay',
+  'vfs',
+  'aufs',
+  'btrfs',
+  'zfs',
+  'devicemapper',
+  'fuse-overlayfs',
+  'windowsfilter',
+]
 // Transports of other tools. Users type them here too, and "no such file: docker" would not help them.
 const foreignTransport = /^(?:docker|docker-daemon|containers-storage|dir|ostree|sif|registry|https?):/
 
@@ -51,8 +65,9 @@ export function parseReference(text: string, exists: (path: string) => boolean =
  * given the same files. Not quoted for a shell.
  */
 export function formatReference(reference: Reference): string {
-  const {transport, path, name, index} = reference
-  const image = index !== undefined ? `:@${index}` : name !== undefined ? `:${name}` : ''
+  const {transport, path, driver, name, index} = reference
+  const selector = index !== undefined ? `:@${index}` : name !== undefined ? `:${name}` : ''
+  const image = (driver === undefined ? '' : `:${driver}`) + selector
   if (transport === 'auto') return `${isBare(path) ? path : `./${path}`}${image}`
   return `${transport}:${path.startsWith('//') ? '//' : ''}${path}${image}`
 }
@@ -81,7 +96,8 @@ function split(text: string, transport: Transport, rest: string, exists: (path: 
   const path = rest.slice(0, end)
   if (path === '' || path.includes('\0')) throw invalid(text, 'it has no path')
   if (end === rest.length) return {transport, path}
-  return {transport, path, ...parseSelector(text, rest.slice(end + 1))}
+  const selector = rest.slice(end + 1)
+  return {transport, path, ...(transport === 'docker-root' ? parseStoreSelector : parseSelector)(text, selector)}
 }
 
 /** Where the path ends: at a colon or at the end of the text. */
@@ -93,6 +109,14 @@ function pathEnd(rest: string, exists: (path: string) => boolean): number {
     if (exists(rest.slice(0, end))) return end
   }
   return first
+}
+
+/** `DRIVER`, `DRIVER:NAME`, or what any other reference may have. */
+function parseStoreSelector(text: string, selector: string): Pick<Reference, 'driver' | 'name' | 'index'> {
+  const driver = drivers.find((name) => selector === name || selector.startsWith(`${name}:`))
+  if (driver === undefined) return parseSelector(text, selector)
+  if (selector === driver) return {driver}
+  return {driver, ...parseSelector(text, selector.slice(driver.length + 1))}
 }
 
 function parseSelector(text: string, selector: string): Pick<Reference, 'name' | 'index'> {

@@ -37,6 +37,8 @@ async function measure(
   limits: Limits,
   budget: ReadingBudget | undefined,
 ): Promise<LayerSize> {
+  const {filesSize} = layer.blob
+  if (budget !== undefined && filesSize !== undefined) return {size: filesSize, exact: true}
   try {
     const size = await measureLayer(layer.blob, limits, budget)
     if (size !== undefined) return {size, exact: true}

@@ -1,18 +1,16 @@
 /** Verifies archives: recomputes everything that documents and names say of bytes, and collects all that is wrong or odd. */
 import {existsSync} from 'node:fs'
 import type {Archive, Blob} from './archive/archive.ts'
-import {openArchive} from './archive/open.ts'
 import type {Digest} from './digest.ts'
 import {isImgtoolError} from './errors.ts'
 import {chainIDs} from './image/chain.ts'
 import {dockerManifestName} from './image/docker-archive.ts'
 import type {Format, ImageSet, Platform} from './image/model.ts'
 import {indexName} from './image/oci.ts'
-import {readImages} from './image/read-images.ts'
 import {configFromV1, type V1Config} from './image/v1-config.ts'
 import {startBudget} from './layer/read.ts'
 import {defaultLimits, type Limits} from './limits.ts'
-import {requireTransport, selectImages} from './open.ts'
+import {type Opened, openReference, requireTransport, selectImages} from './open.ts'
 import {parseReference, type Reference} from './reference.ts'
 import {printable} from './text.ts'
 import {startHashing} from './threads.ts'
@@ -86,9 +84,10 @@ export async function verifyArchive(reference: Reference | string, options: Veri
   const findings = new Findings()
   const integrity =
     options.integrity === undefined ? undefined : await checkIntegrity(parsed.path, options.integrity, findings)
-  await using archive = await openArchive(parsed.path, limits)
+  const opened = await openReference(parsed, limits)
+  await using archive = opened.archive
   const survey = new Survey(archive, limits, findings)
-  const read = await readLeniently(archive, limits)
+  const read = await readLeniently(opened)
   if (read.set !== undefined) requireTransport(parsed, archive, read.set)
   const directories = await surveyDocuments(survey)
   const isWanted = read.set === undefined ? () => true : selector({reference: parsed, archive, set: read.set}, options)
@@ -121,9 +120,9 @@ export function isSound({findings}: Verification): boolean {
 }
 
 /** What the other commands would read of the archive, or why they would not. */
-async function readLeniently(archive: Archive, limits: Limits) {
+async function readLeniently({readImages}: Opened) {
   try {
-    return {set: await readImages(archive, limits)}
+    return {set: await readImages()}
   } catch (error) {
     if (!isAboutData(error) || error.code === 'FORMAT_UNKNOWN') throw error
     return {error}

@@ -19,11 +19,11 @@ const flow: Readonly<Record<string, readonly string[]>> = {
   image: ['archive', 'compression (types)'],
   layer: ['compression', 'thread', 'archive (types)'],
   driver: ['layer', 'thread', 'os'],
-  store: ['archive (types)', 'compression', 'image', 'layer', 'thread'],
+  store: ['archive', 'compression', 'driver', 'image', 'layer', 'os', 'thread'],
   view: [],
   verify: ['archive', 'compression', 'image', 'layer'],
   cli: ['archive', 'compression', 'image', 'layer', 'driver', 'view', 'use case'],
-  'use case': ['archive', 'compression', 'image', 'layer', 'driver', 'os', 'thread', 'verify', 'use case'],
+  'use case': ['archive', 'compression', 'image', 'layer', 'driver', 'os', 'store', 'thread', 'verify', 'use case'],
   command: ['use case', 'cli', 'view', 'image'],
   common: ['common'],
 }

@@ -15,6 +15,8 @@ export interface Blob {
   readonly name: ByteString
   /** Bytes. */
   readonly size: number
+  /** Of all files in a layer, bytes, where whoever stored it knows it. */
+  readonly filesSize?: number
   /**
    * Reads a range.
    *

@@ -4,6 +4,7 @@
  *
  * @see OCI image-spec config.md, history, architecture and os
  */
+import type {Digest} from '../digest.ts'
 import {type ByteString, fromText} from '../text.ts'
 import {encodeString, parseDocument, type RawValue, splitArray, splitObject} from './go-json.ts'
 import type {Platform} from './model.ts'
@@ -23,6 +24,23 @@ export function dropEmptyLayers(config: Buffer, isEmpty: readonly boolean[]): Bu
     if (key === 'history' && value !== 'null') return [key, markEmpty(value, isEmpty)]
     return [key, value]
   })
+  return Buffer.from(encodeObject(rewritten), 'latin1')
+}
+
+/**
+ * Rewrites a config for other layers in the place of those it has; everything else stays byte for byte.
+ *
+ * @param diffIDs base first
+ */
+export function replaceDiffIDs(config: Buffer, diffIDs: readonly Digest[]): Buffer {
+  const members = splitObject(parseDocument(config.toString('latin1')))
+  const rootfs = ([key, value]: readonly [ByteString, RawValue]): [ByteString, RawValue] => [
+    key,
+    key === 'diff_ids' ? JSON.stringify(diffIDs) : value,
+  ]
+  const rewritten = members.map(([key, value]): [ByteString, RawValue] =>
+    key === 'rootfs' ? [key, encodeObject(splitObject(value).map(rootfs))] : [key, value],
+  )
   return Buffer.from(encodeObject(rewritten), 'latin1')
 }
 

@@ -32,6 +32,8 @@ export interface Layer {
   readonly blob: Blob
   /** Digest of the uncompressed tar. Absent before docker 1.10, where it must be computed: see {@link v1ID}. */
   readonly diffID?: Digest
+  /** What the config says the diffID is, of a tar that is lost: the blob is another one, made of the same files. */
+  readonly lostDiffID?: Digest
   /** Digest of the stored bytes, where a manifest names it. */
   readonly digest?: Digest
   /** As a manifest claims it; what the bytes are is found by looking. */

@@ -65,7 +65,7 @@ export const dockerManifestSchema = v.array(
 )
 
 /** An object as a map: every key is kept, whatever it is called. valibot's own record drops `constructor` and `__proto__`. */
-const mapOf = <const Value extends v.GenericSchema>(value: Value) =>
+export const mapOf = <const Value extends v.GenericSchema>(value: Value) =>
   v.pipe(
     object,
     v.transform((input) => new Map<unknown, unknown>(Object.entries(input))),

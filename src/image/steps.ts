@@ -19,14 +19,19 @@ export interface Step {
  * @see OCI image-spec config.md, history
  */
 export function stepsOf(image: Image): Step[] {
-  const chain = chainIDs(image.layers.map(({diffID}) => diffID).filter((diffID) => diffID !== undefined))
+  const chain = chainIDs(image.layers.map(nameOf).filter((diffID) => diffID !== undefined))
   const layers = image.layers.map((layer, n): Step => {
-    const chainID = layer.diffID && chain[n]
+    const chainID = nameOf(layer) && chain[n]
     return {layer, ...(chainID !== undefined && {chainID})}
   })
   if (image.history.filter((entry) => !entry.emptyLayer).length !== layers.length) return layers
   const remaining = layers.values()
   return image.history.map((history) => (history.emptyLayer ? {history} : {history, ...remaining.next().value}))
+}
+
+/** The diffID that the config says. */
+function nameOf({diffID, lostDiffID}: Layer): Digest | undefined {
+  return diffID ?? lostDiffID
 }
 
 /**
@@ -37,7 +42,7 @@ export function stepsOf(image: Image): Step[] {
 export function sequenceIDs(steps: readonly Step[]): Digest[] {
   let sequence = sha256('')
   return steps.map(({history, layer}) => {
-    sequence = sha256(JSON.stringify([sequence, layer?.diffID ?? '', history ?? '']))
+    sequence = sha256(JSON.stringify([sequence, (layer && nameOf(layer)) ?? '', history ?? '']))
     return sequence
   })
 }

@@ -5,6 +5,7 @@
  */
 import * as v from 'valibot'
 import {type Digest, digestHex} from '../digest.ts'
+import {mapOf} from '../image/schemas.ts'
 
 /** Storage drivers whose layers are directories of files. */
 export const storeDrivers = ['overlay2', 'vfs', 'aufs'] as const
@@ -60,6 +61,20 @@ export function contentPath(driver: StoreDriver, cacheID: string): string {
  *
  * @see moby reference/store.go
  */
-export const repositoriesSchema = v.object({
-  Repositories: v.nullish(v.record(v.string(), v.record(v.string(), v.string())), {}),
-})
+export const repositoriesSchema = v.object({Repositories: v.nullish(mapOf(mapOf(v.string())), () => new Map())})
+
+/** Before docker 1.10: a directory for each layer, which is an image of its own, below the data-root. */
+export const graphName = 'graph'
+
+/** What a directory below {@link graphName} holds. @see moby graph/graph.go at v1.9.1 */
+export const graphFile = {json: 'json', size: 'layersize', tarSplit: 'tar-data.json.gz'} as const
+
+/** Names of images before docker 1.10, below the data-root. */
+export function graphRepositoriesName(driver: string): string {
+  return `repositories-${driver}`
+}
+
+/** What docker gives ids of layers, and takes them by. */
+export function isID(text: string): boolean {
+  return /^[0-9a-f]{64}$/.test(text) && !text.includes('\n')
+}

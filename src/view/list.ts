@@ -38,7 +38,7 @@ export interface ImageOrigin {
 
 /** What a list says of an image of a size. */
 export function listedImage(
-  {archive, reference: {transport, path}}: ImageOrigin,
+  {archive, reference: {name: _, ...reference}}: ImageOrigin,
   image: Image,
   {size, exact}: {readonly size: number; readonly exact: boolean},
 ): ListedImage {
@@ -46,7 +46,7 @@ export function listedImage(
   return {
     archive: archive.label,
     format,
-    reference: formatReference({transport, path, index}),
+    reference: formatReference({...reference, index}),
     index,
     names,
     ...(imageID !== undefined && {imageID}),

@@ -2,15 +2,16 @@ import {gzipSync} from 'node:zlib'
 import test from 'ava'
 import {isImgtoolError} from '../../src/errors.ts'
 import {defaultLimits, type Limits} from '../../src/limits.ts'
-import {assembleTar, type Content, measureTarSplit, readTarSplit} from '../../src/store/tar-split-reader.ts'
+import {type Content, LayerTar} from '../../src/store/layer-tar.ts'
+import {readTarSplit} from '../../src/store/tar-split-reader.ts'
 import {TarSplitWriter} from '../../src/store/tar-split-writer.ts'
-import {Chunks} from '../../src/thread/chunks.ts'
 import {
   directory,
   endOfTar,
   file,
   gnuLong,
   hardlink,
+  headerBlock,
   member,
   pax,
   paxRecord,
@@ -34,10 +35,21 @@ function split(bytes: Buffer, chunkSize = bytes.length + 1): string {
   return Buffer.concat(json).toString('latin1')
 }
 
-async function* stored(json: string): AsyncGenerator<Buffer> {
-  yield gzipSync(Buffer.from(json, 'latin1'))
+/** The layer of a tar-split and its files, as a blob. */
+function layerOf(json: string | Buffer, files: Readonly<Record<string, string>>, limits: Limits = defaultLimits) {
+  const stored = typeof json === 'string' ? gzipSync(Buffer.from(json, 'latin1')) : json
+  return new LayerTar('layer', () => ({
+    pieces: readTarSplit(cut(stored, 100), limits),
+    open: (name) => contentOf(files[name]!),
+    close: () => {},
+  }))
 }
 
+function* cut(bytes: Buffer, size: number): Generator<Buffer> {
+  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size)
+}
+
+/** Gives at most 300 bytes at a time. */
 function contentOf(bytes: string): Content {
   let rest = Buffer.from(bytes, 'latin1')
   const read = (into: Buffer) => {
@@ -48,11 +60,9 @@ function contentOf(bytes: string): Content {
   return {read, close: () => {}}
 }
 
-async function assemble(json: string, files: Readonly<Record<string, string>>, limits: Limits = defaultLimits) {
+async function assemble(...layer: Parameters<typeof layerOf>): Promise<Buffer> {
   const pieces: Buffer[] = []
-  const open = (name: string) => contentOf(files[name]!)
-  for await (const chunk of assembleTar(readTarSplit(stored(json), limits), open, new Chunks(1)))
-    pieces.push(Buffer.from(chunk))
+  for await (const chunk of layerOf(...layer).stream()) pieces.push(Buffer.from(chunk))
   return Buffer.concat(pieces)
 }
 
@@ -148,10 +158,21 @@ test('a tar without its end, of nothing, and with much padding is the same again
   t.is(split(Buffer.alloc(0)), '{"type":2,"payload":"","position":0}\n')
 })
 
-test('the size of the tar is told without putting it together', async (t) => {
-  const {size, contentSize} = await measureTarSplit(stored(split(everything)), defaultLimits)
-  t.is(size, everything.length)
-  t.is(contentSize, Object.values(files).join('').length)
+test('the tar has a size, and can be read from any place', async (t) => {
+  const layer = layerOf(split(everything), files)
+  t.is(layer.size, everything.length)
+  for (const length of [0, 1, 600, 5000]) {
+    for (let at = 0; at < everything.length; at += 1700)
+      t.deepEqual(await layer.read(at, length), everything.subarray(at, at + length), `${length} bytes at ${at}`)
+  }
+  t.deepEqual(await layer.read(everything.length, 10), Buffer.alloc(0))
+})
+
+test('the content of what is passed over is not read', async (t) => {
+  const layer = layerOf(split(tar(file('a', 'content'), file('b'))), {})
+  t.deepEqual(await layer.read(0, 512), headerBlock({name: 'a', size: 7}))
+  t.deepEqual(await layer.read(1024, 512), file('b'))
+  await t.throwsAsync(layer.read(512, 1))
 })
 
 test('names that docker takes for one are refused', (t) => {
@@ -165,8 +186,8 @@ test('names that docker takes for one are refused', (t) => {
 const json = split(tar(file('a', 'content')))
 const refusals: readonly (readonly [string, string, Readonly<Record<string, string>>, RegExp])[] = [
   ['another content', json, {a: 'CONTENT'}, /^DIGEST_MISMATCH .*"a".*checksum/],
-  ['a shorter file', json, {a: 'cont'}, /^SIZE_MISMATCH .*"a".* 4 bytes.* 7$/],
-  ['a longer file', json, {a: 'content!'}, /^SIZE_MISMATCH .*"a".* more bytes.* 7$/],
+  ['a shorter file', json, {a: 'cont'}, /^SIZE_MISMATCH .*"a".* 4 bytes, expected 7$/],
+  ['a longer file', json, {a: 'content!'}, /^SIZE_MISMATCH .*"a".* more bytes, expected 7$/],
   ['a half line', json.slice(0, -9), {a: 'content'}, /^DOCUMENT_INVALID .*middle/],
   ['nothing', '', {}, /^DOCUMENT_INVALID .*middle/],
   ['a line less', json.slice(json.indexOf('\n') + 1), {}, /^DOCUMENT_INVALID .*line 0.*number 1/],
@@ -213,10 +234,18 @@ for (const [what, lines, content, message] of refusals) {
 test('refuses more entries than the limit, and what is no gzip', async (t) => {
   const error = await t.throwsAsync(assemble(split(tar(file('a'), file('b'))), {}, {...defaultLimits, entries: 1}))
   t.regex(error.message, /"entries"/)
-  const bytes = (async function* () {
-    yield Buffer.from(json)
-  })()
-  await t.throwsAsync(measureTarSplit(bytes, defaultLimits), {message: /gzip/})
+  const whole = gzipSync(json)
+  const damages = [
+    Buffer.from(json),
+    whole.subarray(0, -1),
+    whole.subarray(0, 50),
+    Buffer.alloc(0),
+    Buffer.concat([whole, whole]),
+    Buffer.concat([whole, Buffer.alloc(1)]),
+  ]
+  for (const damaged of damages) {
+    await t.throwsAsync(assemble(damaged, {a: 'content'}), {message: /gzip/})
+  }
 })
 
 test('a record of a name counts as it does for docker', (t) => {

@@ -1,0 +1,190 @@
+/** The images of docker 1.10 and later: configs by digest, layers by chainID, names beside. */
+import {addMember} from '../archive/names.ts'
+import {type Digest, digestHex, sha256} from '../digest.ts'
+import {ImgtoolError} from '../errors.ts'
+import {chainIDs} from '../image/chain.ts'
+import {type ConfigFacts, readConfig} from '../image/config.ts'
+import {dockerManifestName} from '../image/docker-archive.ts'
+import {parseDocument} from '../image/json.ts'
+import {checkLimit, type Limits} from '../limits.ts'
+import {fromText, printableText} from '../text.ts'
+import {
+  configPath,
+  configsName,
+  imageMetadataPath,
+  isID,
+  layerFile,
+  layerPath,
+  metadataRoot,
+  repositoriesName,
+  repositoriesSchema,
+} from './layout.ts'
+import {memoryBlob} from './memory-blob.ts'
+import type {StoreMembers} from './open-store.ts'
+import type {StoreFiles} from './store-files.ts'
+import type {StoreLayers} from './store-layers.ts'
+
+/** An image whose config could be read. */
+interface Stored {
+  readonly facts: ConfigFacts
+  readonly parent: string | undefined
+  readonly names: string[]
+}
+
+/**
+ * Reads what docker knows of the images of a driver. What is damaged is left out, with a warning: whoever rescues images has
+ * a damaged disk. As in `docker images`, an image without a name that another one was built on does not appear.
+ *
+ * @throws {ImgtoolError} LIMIT_EXCEEDED, PERMISSION_DENIED
+ */
+export function readMetadata(files: StoreFiles, layers: StoreLayers, limits: Limits): StoreMembers {
+  const reader = new MetadataReader(files, layers, limits)
+  reader.read()
+  return reader
+}
+
+class MetadataReader implements StoreMembers {
+  readonly members: StoreMembers['members'] = new Map()
+  readonly warnings: string[] = []
+  readonly #files: StoreFiles
+  readonly #layers: StoreLayers
+  readonly #limits: Limits
+  readonly #root: string
+  /** Names of the members of layers, by chainID; undefined for one that is not there. */
+  readonly #known = new Map<Digest, string | undefined>()
+  readonly #cacheIDs = new Map<Digest, string>()
+
+  constructor(files: StoreFiles, layers: StoreLayers, limits: Limits) {
+    this.#files = files
+    this.#layers = layers
+    this.#limits = limits
+    this.#root = metadataRoot(layers.driver)
+  }
+
+  read(): void {
+    const images = this.#readConfigs()
+    this.#readNames(images)
+    const parents = new Set([...images.values()].map(({parent}) => parent))
+    const shown = [...images].filter(([id, {names}]) => names.length > 0 || !parents.has(id))
+    const ids = new Set<string>(shown.map(([id]) => id))
+    const manifest = shown.toSorted(byName).map(([, image]) => {
+      const {parent = ''} = image
+      return {...this.#addImage(image), ...(ids.has(parent) && {Parent: parent})}
+    })
+    this.#add(dockerManifestName, Buffer.from(JSON.stringify(manifest)))
+  }
+
+  #readConfigs(): Map<Digest, Stored> {
+    const images = new Map<Digest, Stored>()
+    const ids = this.#files.list(`${this.#root}/${configsName}`) ?? []
+    checkLimit(this.#limits, 'members', ids.length, 'images of the store')
+    for (const hex of ids.filter(isID)) {
+      const imageID: Digest = `sha256:${hex}`
+      const facts = this.#attempt(`Image ${hex} is left out`, () => this.#readConfig(imageID))
+      const parent = this.#files.line(`${this.#root}/${imageMetadataPath(imageID)}/parent`)
+      if (facts !== undefined) images.set(imageID, {facts, parent, names: []})
+    }
+    return images
+  }
+
+  #readConfig(imageID: Digest): ConfigFacts {
+    const path = `${this.#root}/${configPath(imageID)}`
+    const bytes = this.#files.read(path, this.#limits.config) ?? Buffer.alloc(0)
+    const actual = sha256(bytes)
+    if (actual === imageID) return readConfig(bytes, fromText(path), this.#limits)
+    throw new ImgtoolError('DIGEST_MISMATCH', `Cannot use its config: its digest is ${actual}`)
+  }
+
+  #readNames(images: ReadonlyMap<Digest, Stored>): void {
+    const path = `${this.#root}/${repositoriesName}`
+    const document = this.#attempt('Names are left out', () => {
+      const bytes = this.#files.read(path, this.#limits.document)
+      return bytes && parseDocument(bytes, path, repositoriesSchema)
+    })
+    for (const references of document?.Repositories.values() ?? []) {
+      for (const [name, id] of references) {
+        // A name by digest says where the image came from; it is no tag.
+        if (name.includes('@')) continue
+        const image = images.get(id as Digest)
+        if (image === undefined) this.warnings.push(`"${printableText(name)}" names an image that is not there`)
+        else image.names.push(name)
+      }
+    }
+  }
+
+  /** @returns what `manifest.json` says of it */
+  #addImage({facts, names}: Stored) {
+    const {imageID, config, diffIDs} = facts
+    const chain = chainIDs(diffIDs)
+    const paths = chain.map((chainID, at) => this.#layer(chainID, diffIDs[at]!, chain[at - 1]))
+    this.#add(blobPath(imageID), config)
+    return {Config: blobPath(imageID), RepoTags: names.toSorted(), Layers: paths}
+  }
+
+  /** @returns the name of its member, also of one that is not there */
+  #layer(chainID: Digest, diffID: Digest, below: Digest | undefined): string {
+    if (!this.#known.has(chainID)) {
+      const add = () => this.#addLayer(chainID, diffID, below)
+      this.#known.set(chainID, this.#attempt(`Layer ${digestHex(chainID)} is left out`, add))
+    }
+    return this.#known.get(chainID) ?? blobPath(diffID)
+  }
+
+  #addLayer(chainID: Digest, diffID: Digest, below: Digest | undefined): string {
+    const path = `${this.#root}/${layerPath(chainID)}`
+    const fact = (name: keyof typeof layerFile) => this.#files.line(`${path}/${layerFile[name]}`)
+    const cacheID = fact('cacheID') ?? ''
+    if (!isID(cacheID)) throw new ImgtoolError('BLOB_MISSING', 'the store has no such layer')
+    if (fact('diffID') !== diffID) throw new ImgtoolError('DIGEST_MISMATCH', 'the store has another layer in its place')
+    this.#cacheIDs.set(chainID, cacheID)
+    const tarSplit = `${path}/${layerFile.tarSplit}`
+    const isWhole = this.#files.isFile(tarSplit)
+    // A digest as its name promises what the bytes are.
+    const name = isWhole ? blobPath(diffID) : `${layerPath(chainID)}/layer.tar`
+    if (this.members.has(name)) return name
+    const blob = this.#layers.blob({
+      name,
+      cacheID,
+      parentCacheID: below && this.#cacheIDs.get(below),
+      tarSplit: isWhole ? tarSplit : undefined,
+      filesSize: toSize(fact('size')),
+    })
+    if (blob === undefined) throw new ImgtoolError('BLOB_MISSING', 'the driver has no files of it')
+    addMember(this.members, {name, kind: 'file', blob})
+    return name
+  }
+
+  #add(name: string, bytes: Buffer): void {
+    if (!this.members.has(name)) addMember(this.members, {name, kind: 'file', blob: memoryBlob(name, bytes)})
+  }
+
+  /** Does without what is damaged. */
+  #attempt<Result>(what: string, use: () => Result): Result | undefined {
+    try {
+      return use()
+    } catch (error) {
+      if (!(error instanceof ImgtoolError) || isOurs.has(error.code)) throw error
+      this.warnings.push(`${what}: ${error.message}`)
+      return undefined
+    }
+  }
+}
+
+/** What is wrong with this machine, and not with the store. */
+const isOurs: ReadonlySet<string> = new Set(['PERMISSION_DENIED', 'SYSTEM_ERROR', 'LIMIT_EXCEEDED'])
+
+function blobPath(digest: Digest): string {
+  return `blobs/sha256/${digestHex(digest)}`
+}
+
+/** Named ones first. */
+function byName([one, {names: ofOne}]: [Digest, Stored], [other, {names: ofOther}]: [Digest, Stored]): number {
+  const key = (id: Digest, names: readonly string[]) =>
+    `${names.length === 0 ? 1 : 0}${names.toSorted()[0] ?? ''}\0${id}`
+  return key(one, ofOne) < key(other, ofOther) ? -1 : 1
+}
+
+/** @returns undefined for what is no number of bytes */
+export function toSize(text: string | undefined): number | undefined {
+  return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined
+}

@@ -1,0 +1,199 @@
+/** Reads a docker data-root, which may be of somebody else's disk: nothing in it leads out of it. */
+import {fstatSync} from 'node:fs'
+import {ConfinedRoot, type Neighbours} from '../driver/confined-root.ts'
+import {listDirectory} from '../driver/remove.ts'
+import {ImgtoolError} from '../errors.ts'
+import {splitPath} from '../layer/path.ts'
+import {cleanPath} from '../layer/tar/entry.ts'
+import type {Limits} from '../limits.ts'
+import * as os from '../os/libc.ts'
+import {type ByteString, fromText, printable} from '../text.ts'
+import type {Content} from './layer-tar.ts'
+
+/** Bytes that are read of a file at a time. */
+const chunkSize = 256 * 1024
+
+/** A directory whose files are read by path. No symlink below it is followed. Close it. */
+export class StoreFiles {
+  readonly #descriptor: number
+
+  /**
+   * @param path as the user named it
+   * @throws {ImgtoolError} SOURCE_NOT_FOUND, PERMISSION_DENIED
+   */
+  constructor(path: string) {
+    const descriptor = os.openAt(os.AT_FDCWD, fromText(path), os.O_PATH | os.O_DIRECTORY)
+    if (descriptor === os.ENOENT || descriptor === os.ENOTDIR)
+      throw new ImgtoolError('SOURCE_NOT_FOUND', `Cannot open "${printable(fromText(path))}": it is no directory`)
+    this.#descriptor = os.check(descriptor, 'open', fromText(path))
+  }
+
+  close(): void {
+    os.close(this.#descriptor)
+  }
+
+  /** Names in a directory, sorted as bytes; undefined where there is none. */
+  list(path: ByteString): ByteString[] | undefined {
+    const directory = this.directory(path)
+    if (directory === undefined) return undefined
+    try {
+      return listDirectory(directory).toSorted()
+    } finally {
+      os.close(directory)
+    }
+  }
+
+  /**
+   * The content of a small file; undefined where there is none.
+   *
+   * @throws {ImgtoolError} LIMIT_EXCEEDED where it has more bytes
+   */
+  read(path: ByteString, limit: number): Buffer | undefined {
+    const file = this.#openFile(path)
+    if (file === undefined) return undefined
+    try {
+      const room = Buffer.allocUnsafe(Math.min(sizeOf(file), limit) + 1)
+      let size = 0
+      for (let count = -1; count !== 0 && size < room.length; size += count)
+        count = os.check(os.read(file, room.subarray(size), size), 'read', path)
+      if (size > limit)
+        throw new ImgtoolError('LIMIT_EXCEEDED', `Cannot read "${printable(path)}": more than ${limit} bytes`)
+      return room.subarray(0, size)
+    } finally {
+      os.close(file)
+    }
+  }
+
+  /** The content of a small file of one line; undefined where there is none. */
+  line(path: ByteString): string | undefined {
+    return this.read(path, maximumLine)?.toString('latin1').trimEnd()
+  }
+
+  isFile(path: ByteString): boolean {
+    const file = this.#openFile(path)
+    if (file !== undefined) os.close(file)
+    return file !== undefined
+  }
+
+  isDirectory(path: ByteString): boolean {
+    const directory = this.directory(path)
+    if (directory !== undefined) os.close(directory)
+    return directory !== undefined
+  }
+
+  /** Streams a file. A chunk is valid until the next one is asked for. */
+  *chunks(path: ByteString): Generator<Buffer> {
+    const file = this.#openFile(path)
+    if (file === undefined) throw missing(path)
+    try {
+      const room = Buffer.allocUnsafe(chunkSize)
+      for (let at = 0; ; ) {
+        const count = os.check(os.read(file, room, at), 'read', path)
+        if (count === 0) return
+        yield room.subarray(0, count)
+        at += count
+      }
+    } finally {
+      os.close(file)
+    }
+  }
+
+  /** Opens a directory; undefined where there is none. The caller closes it. */
+  directory(path: ByteString): number | undefined {
+    let at = os.check(os.openAt(this.#descriptor, '.', os.O_PLACE), 'open', path)
+    for (const name of path.split('/').filter((part) => part !== '')) {
+      const next = os.openAt(at, name, os.O_PLACE)
+      os.close(at)
+      if (next === os.ENOENT) return undefined
+      if (next === os.ENOTDIR)
+        throw new ImgtoolError(
+          'ARCHIVE_INVALID',
+          `Cannot read "${printable(path)}": "${printable(name)}" is no directory`,
+        )
+      at = os.check(next, 'open', path)
+    }
+    return at
+  }
+
+  /** @throws {ImgtoolError} BLOB_MISSING where there is none */
+  requireDirectory(path: ByteString): number {
+    const directory = this.directory(path)
+    if (directory === undefined) throw missing(path)
+    return directory
+  }
+
+  #openFile(path: ByteString): number | undefined {
+    const {directory, name} = splitPath(path)
+    const place = this.directory(directory)
+    if (place === undefined) return undefined
+    try {
+      return openRegular(place, name, path)
+    } finally {
+      os.close(place)
+    }
+  }
+}
+
+/** Bytes of the files that hold an id or a number. */
+const maximumLine = 4096
+
+const alone: Neighbours = {onImplied: () => {}, beforeLooking: () => {}, beforeClosing: () => {}}
+
+/** The files of one layer. Close it. */
+export class LayerFiles {
+  readonly root: ConfinedRoot
+  readonly #descriptor: number
+  readonly #limits: Limits
+
+  /** @param descriptor of the directory, which is closed with this */
+  constructor(descriptor: number, limits: Limits) {
+    this.#descriptor = descriptor
+    this.#limits = limits
+    this.root = new ConfinedRoot(descriptor, alone)
+  }
+
+  /**
+   * Opens the content of a file as docker does, by the name in the tar; symlinks on the way lead where they would in the layer,
+   * and never out of it.
+   *
+   * @throws {ImgtoolError} BLOB_MISSING, PATH_ESCAPES
+   */
+  open(name: ByteString): Content {
+    const {directory, name: last} = splitPath(cleanPath(name, this.#limits))
+    const place = this.root.find(directory)
+    const file = place && openRegular(place.descriptor, last, name)
+    if (file === undefined) throw missing(name)
+    let at = 0
+    const read = (into: Buffer) => {
+      const count = os.check(os.read(file, into, at), 'read', name)
+      at += count
+      return count
+    }
+    return {read, close: () => os.close(file)}
+  }
+
+  close(): void {
+    this.root.close()
+    os.close(this.#descriptor)
+  }
+}
+
+/** Without O_NONBLOCK a fifo would hang the run. @returns undefined where there is nothing */
+function openRegular(directory: number, name: ByteString, path: ByteString): number | undefined {
+  const file = os.openAt(directory, name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+  if (file === os.ENOENT) return undefined
+  os.check(file, 'open', path)
+  if (fstatSync(file).isFile()) return file
+  os.close(file)
+  throw new ImgtoolError('ARCHIVE_INVALID', `Cannot read "${printable(path)}": it is no regular file`, {entry: path})
+}
+
+function sizeOf(file: number): number {
+  return fstatSync(file).size
+}
+
+function missing(path: ByteString): ImgtoolError {
+  return new ImgtoolError('BLOB_MISSING', `Cannot find "${printable(path)}" in the store`, {
+    entry: path,
+  })
+}

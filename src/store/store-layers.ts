@@ -1,0 +1,95 @@
+/** The layers of a store as blobs. */
+import type {Blob} from '../archive/archive.ts'
+import type {Limits} from '../limits.ts'
+import type {ByteString} from '../text.ts'
+import {LayerTar} from './layer-tar.ts'
+import {contentPath, type StoreDriver} from './layout.ts'
+import {rebuildTar} from './rebuild.ts'
+import {LayerFiles, type StoreFiles} from './store-files.ts'
+import type {Piece} from './tar-split.ts'
+import {readTarSplit} from './tar-split-reader.ts'
+
+/** What leads to a layer. */
+export interface StoredLayerFacts {
+  /** Of the blob, for messages. */
+  readonly name: ByteString
+  /** The driver's id of it, checked to be one. */
+  readonly cacheID: string
+  /** The driver's id of the layer below; undefined at the base. */
+  readonly parentCacheID: string | undefined
+  /** Path of the tar-split; undefined where there is none. */
+  readonly tarSplit: ByteString | undefined
+  /** Bytes of its files, where the store says it. */
+  readonly filesSize: number | undefined
+}
+
+/** Makes blobs of layers. Close it, and what they keep open is closed. */
+export class StoreLayers {
+  readonly #files: StoreFiles
+  readonly #driver: StoreDriver
+  readonly #limits: Limits
+  readonly #rebuilt = new WeakSet<Blob>()
+  readonly #layers: LayerTar[] = []
+
+  constructor(files: StoreFiles, driver: StoreDriver, limits: Limits) {
+    this.#files = files
+    this.#driver = driver
+    this.#limits = limits
+  }
+
+  get driver(): StoreDriver {
+    return this.#driver
+  }
+
+  /** @returns undefined where the driver has no files of the layer */
+  blob(facts: StoredLayerFacts): Blob | undefined {
+    if (!this.#files.isDirectory(contentPath(this.#driver, facts.cacheID))) return undefined
+    const {tarSplit} = facts
+    const open = tarSplit === undefined ? () => this.#rebuild(facts) : () => this.#assemble(facts, tarSplit)
+    const layer = new LayerTar(facts.name, open, facts.filesSize)
+    if (tarSplit === undefined) this.#rebuilt.add(layer)
+    this.#layers.push(layer)
+    return layer
+  }
+
+  /** Whether a layer is made anew of its files. */
+  isRebuilt(layer: Blob): boolean {
+    return this.#rebuilt.has(layer)
+  }
+
+  close(): void {
+    for (const layer of this.#layers) layer.close()
+  }
+
+  #assemble({cacheID}: StoredLayerFacts, tarSplit: ByteString) {
+    return partsOf([this.#open(cacheID)], ([files]) => ({
+      files: files!,
+      pieces: readTarSplit(this.#files.chunks(tarSplit), this.#limits),
+    }))
+  }
+
+  #rebuild({cacheID, parentCacheID}: StoredLayerFacts) {
+    const parents = parentCacheID === undefined || this.#driver !== 'vfs' ? [] : [this.#open(parentCacheID)]
+    return partsOf([this.#open(cacheID), ...parents], ([files, parent]) => ({
+      files: files!,
+      pieces: rebuildTar(this.#driver, files!.root, parent?.root),
+    }))
+  }
+
+  #open(cacheID: string): LayerFiles {
+    const path = contentPath(this.#driver, cacheID)
+    return new LayerFiles(this.#files.requireDirectory(path), this.#limits)
+  }
+}
+
+function partsOf(
+  opened: readonly LayerFiles[],
+  start: (opened: readonly LayerFiles[]) => {files: LayerFiles; pieces: Generator<Piece>},
+) {
+  const {files, pieces} = start(opened)
+  const close = () => {
+    pieces.return(undefined)
+    for (const each of opened) each.close()
+  }
+  return {pieces, open: (name: ByteString) => files.open(name), close}
+}
