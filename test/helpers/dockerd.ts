@@ -16,20 +16,20 @@ export interface Dockerd {
 }
 
 /** Starts dockerd with everything it writes below `directory`; its pid is in `directory/dockerd.pid`. */
-export async function startDockerd(directory: string): Promise<Dockerd> {
+export async function startDockerd(directory: string, driver: 'overlay2' | 'vfs' = 'overlay2'): Promise<Dockerd> {
   mkdirSync(directory, {recursive: true})
   const host = `unix://${join(directory, 'docker.sock')}`
   const dataRoot = join(directory, 'data')
-  const daemon = spawnDaemon(directory, host, dataRoot)
+  const daemon = spawnDaemon(directory, host, dataRoot, driver)
   const docker = (...words: readonly string[]) => run('/usr/bin/docker', words, {env: {DOCKER_HOST: host}})
   const stop = () => stopDaemon(daemon)
-  const content = join(dataRoot, 'image/overlay2/imagedb/content/sha256')
+  const content = join(dataRoot, 'image', driver, 'imagedb/content/sha256')
   const config = (imageID: string) => readFileSync(join(content, imageID.replace('sha256:', '')))
   await untilReady(daemon, docker, join(directory, 'dockerd.log'))
   return {host, dataRoot, docker, config, stop}
 }
 
-function spawnDaemon(directory: string, host: string, dataRoot: string): ChildProcess {
+function spawnDaemon(directory: string, host: string, dataRoot: string, driver: string): ChildProcess {
   const places = [
     '--data-root',
     dataRoot,
@@ -40,7 +40,7 @@ function spawnDaemon(directory: string, host: string, dataRoot: string): ChildPr
   ]
   const network = ['--iptables=false', '--ip6tables=false', '--ip-forward=false', '--bridge=none']
   const log = openSync(join(directory, 'dockerd.log'), 'w')
-  const words = [...places, '-H', host, '--storage-driver', 'overlay2', ...network]
+  const words = [...places, '-H', host, '--storage-driver', driver, ...network]
   const daemon = spawn('/usr/sbin/dockerd', words, {stdio: ['ignore', log, log]})
   closeSync(log)
   return daemon
