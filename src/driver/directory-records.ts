@@ -15,8 +15,7 @@ import {inheritedName} from './xattr-policy.ts'
 /** What a directory gets in the end. */
 interface DirectoryRecord {
   readonly mode: number
-  /** Undefined for whatever comes of the work. */
-  readonly mtime: Time | undefined
+  readonly mtime: Time
   /** The directory that was meant, should another have taken its name. */
   readonly identity: string
   /** The entry, if it has rules for what is made inside. */
@@ -38,7 +37,7 @@ export class DirectoryRecords {
   /** @param isMerged the directory was there, with attributes that the entry replaces */
   describe(place: Place, entry: Entry, isMerged: boolean): void {
     this.#metadata.startDirectory(place.descriptor, entry, isMerged)
-    this.#record(place, entry.mode, entry.mtime, entry.xattrs.has(inheritedName) ? entry : undefined)
+    this.#record(place, entry)
   }
 
   /** For a directory that is only needed by something below it. */
@@ -46,18 +45,20 @@ export class DirectoryRecords {
     this.describe(place, impliedEntry(place.path, mtime), isMerged)
   }
 
-  /** For a directory with a mode that it gets again in the end, unless an entry describes it. */
-  adopt(place: Place, mode: number): void {
-    this.#record(place, mode, undefined)
+  /** For a directory that is there with its attributes: it has them again in the end, unless an entry describes it. */
+  adopt(place: Place): void {
+    const {mode, mtime} = statusOf(place)
+    const entry = {...impliedEntry(place.path, mtime), mode: mode & 0o7777, xattrs: takeInherited(place)}
+    this.#record(place, entry)
   }
 
-  /**
-   * Gives all directories their modes and times, on one way through the tree.
-   *
-   * @param mtime of the root, where nothing describes it
-   */
-  finish(root: ConfinedRoot, mtime: Time): void {
-    if (this.#records.value === undefined) this.#record(root.root, impliedMode, mtime)
+  /** Says that a layer has ended: a root that no entry has described so far is there for what the layer has below it. */
+  finishLayer(root: Place, mtime: Time): void {
+    if (this.#records.value === undefined) this.#record(root, impliedEntry('', mtime))
+  }
+
+  /** Gives all directories their modes and times, on one way through the tree. */
+  finish(root: ConfinedRoot): void {
     const locking: ByteString[] = []
     for (const {place, record} of walkRecords(this.#records, root)) {
       // A mode that locks out its owner waits until nothing below is wanted any more: only root may ignore it.
@@ -71,13 +72,12 @@ export class DirectoryRecords {
     if (this.#records.value !== undefined) this.#finish(root.root, this.#records.value)
   }
 
-  #record(place: Place, mode: number, mtime: Time | undefined, inherited?: Entry): void {
-    const status = os.statusAt(place.descriptor, '')
-    if (typeof status === 'number') throw os.systemError(os.errnoName(status), `inspect "${printable(place.path)}"`)
+  #record(place: Place, entry: Entry): void {
+    const {mode, identity} = statusOf(place)
     // Until the end nothing may keep us out, and a set-group-id bit would give its group to all that is made inside.
-    if ((status.mode & 0o7777) !== 0o700)
-      os.check(os.changeModeOfPath(place.descriptor, 0o700), 'set the mode of', place.path)
-    this.#records.make(place.path).value = {mode, mtime, identity: status.identity, inherited}
+    if ((mode & 0o7777) !== 0o700) os.check(os.changeModeOfPath(place.descriptor, 0o700), 'set the mode of', place.path)
+    const inherited = entry.xattrs.has(inheritedName) ? entry : undefined
+    this.#records.make(place.path).value = {mode: entry.mode, mtime: entry.mtime, identity, inherited}
   }
 
   #finish(place: Place, {mode, mtime, identity, inherited}: DirectoryRecord): void {
@@ -86,7 +86,6 @@ export class DirectoryRecords {
     if (inherited !== undefined) this.#metadata.setInherited(place.descriptor, inherited)
     if ((status.mode & 0o7777) !== mode)
       os.check(os.changeModeOfPath(place.descriptor, mode), 'set the mode of', place.path)
-    if (mtime === undefined) return
     os.check(os.changeTimeOfPath(place.descriptor, mtime.seconds, mtime.nanoseconds), 'set the time of', place.path)
   }
 }
@@ -142,6 +141,20 @@ function enter(levels: Level[], path: ByteString, node: PathTree<DirectoryRecord
 function leave(levels: Level[]): void {
   const descriptor = levels.pop()?.descriptor
   if (descriptor !== undefined) os.close(descriptor)
+}
+
+function statusOf({path, descriptor}: Place): os.Status {
+  const status = os.statusAt(descriptor, '')
+  if (typeof status === 'number') throw os.systemError(os.errnoName(status), `inspect "${printable(path)}"`)
+  return status
+}
+
+/** Takes the rules off a directory that would hold for all that is made inside. */
+function takeInherited({path, descriptor}: Place): Map<ByteString, ByteString> {
+  const value = os.getXattr(descriptor, inheritedName)
+  if (typeof value === 'number') return new Map()
+  os.check(os.removeXattr(descriptor, inheritedName), 'remove an xattr of', path)
+  return new Map([[inheritedName, value]])
 }
 
 function impliedEntry(path: ByteString, mtime: Time): Entry {

@@ -63,8 +63,7 @@ export class DirectoryDriver {
         copyInto(this.#parent, name, this.#staging)
       }
       const {onWarning, thread, onImplied} = options
-      const files = this.isMerge ? undefined : thread
-      this.changes = new InPlace(this.#staging.descriptor, this.privileges, onWarning, files, onImplied)
+      this.changes = new InPlace(this.#staging.descriptor, this.privileges, onWarning, thread, onImplied)
       if (this.isMerge) this.changes.startMerge()
     } catch (error) {
       this.#release()

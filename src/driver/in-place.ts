@@ -65,20 +65,26 @@ export class InPlace implements ChangeSink {
   }
 
   /**
-   * Call first for a tree that is not empty: its root keeps its mode, and what its directories would hand down is undone.
-   * Files are to be made by this thread alone.
+   * Call first for a tree that is there already: its directories are as if a lower layer described them. Until {@link finish}
+   * they have neither their modes nor their rules for what is made inside.
+   *
+   * Costs some system calls a directory and one a name.
    */
   startMerge(): void {
-    const status = os.statusAt(this.#root.root.descriptor, '')
-    if (typeof status === 'number') throw os.systemError(os.errnoName(status), 'inspect the target')
-    this.#directories.adopt(this.#root.root, status.mode & 0o7777)
-    this.#metadata.inherits = true
+    const left: ByteString[] = ['']
+    for (let path = left.pop(); path !== undefined; path = left.pop()) {
+      const place = this.#root.findDirectly(path)
+      if (place === undefined) continue
+      this.#directories.adopt(place)
+      for (const name of listDirectory(place.descriptor))
+        if (os.isDirectoryAt(place.descriptor, name)) left.push(joinPath(path, name))
+    }
   }
 
   /** @param hasLower something lies below this layer that it can hide */
   startLayer(hasLower: boolean): void {
     // What this layer adds is never hidden by it, so that within a layer whiteouts need not wait for files.
-    this.finishLayer()
+    this.#files.drain()
     this.#kept = hasLower ? new KeptPaths() : undefined
     this.#hidden.clear()
   }
@@ -86,6 +92,7 @@ export class InPlace implements ChangeSink {
   /** Waits for what another thread does for the layer. @throws {ImgtoolError} what went wrong there */
   finishLayer(): void {
     this.#files.drain()
+    this.#directories.finishLayer(this.#root.root, this.#mtime)
   }
 
   add(entry: Entry): void {
@@ -167,8 +174,8 @@ export class InPlace implements ChangeSink {
 
   /** Gives directories their modes and times, when nothing will touch them any more. */
   finish(): void {
-    this.#files.drain()
-    this.#directories.finish(this.#root, this.#mtime)
+    this.finishLayer()
+    this.#directories.finish(this.#root)
   }
 
   /** Closes what is open, whatever happened. */
@@ -212,7 +219,7 @@ export class InPlace implements ChangeSink {
     }
     const place = this.#openDirectory(parent, name)
     this.#root.remember(place)
-    this.#directories.describe(place, entry, merged || this.#metadata.inherits)
+    this.#directories.describe(place, entry, merged)
   }
 
   /** A descriptor of a directory that may be open already. */
@@ -349,7 +356,7 @@ export class InPlace implements ChangeSink {
   #adoptImplied(place: Place): void {
     this.#onImplied()
     this.#kept?.add(place.path)
-    this.#directories.describeImplied(place, this.#mtime, this.#metadata.inherits)
+    this.#directories.describeImplied(place, this.#mtime, false)
   }
 }
 

@@ -24,13 +24,11 @@ import {
 } from '../os/libc.ts'
 import {type ByteString, printable} from '../text.ts'
 import {type Privileges, withoutOwner} from './privileges.ts'
-import {accessName, capabilityName, checkCapability, inheritedName, judgeXattr} from './xattr-policy.ts'
+import {capabilityName, checkCapability, inheritedName, judgeXattr} from './xattr-policy.ts'
 
 export class Metadata {
   readonly #privileges: Privileges
   readonly #warn: OnWarning
-  /** New files may get groups and ACLs from the directories that they are made in. @see inode(7), acl(5) */
-  inherits = false
   /** Bits that a file gets at its creation, whatever the umask. */
   readonly #plainBits: number
 
@@ -43,7 +41,6 @@ export class Metadata {
   /** For an open file with its content written. @see chown(2): it clears special bits and capabilities, so it comes first */
   finishFile(descriptor: number, entry: Entry): void {
     const mode = this.#own(entry, () => changeOwner(descriptor, entry.uid, entry.gid))
-    if (this.inherits) removeXattr(descriptor, accessName)
     // Only root may set xattrs of a file that its owner may not write to. @see xattr(7), "Extended user attributes"
     const isLocked = entry.xattrs.size > 0 && (entry.mode & 0o200) === 0
     if (isLocked) this.#check(changeMode(descriptor, 0o600), 'set the mode of', entry)
@@ -90,7 +87,7 @@ export class Metadata {
 
   /** Whether a new file belongs to somebody else, and that can be arranged. */
   needsOwner(entry: Entry): boolean {
-    return this.#isForeign(entry) ? this.#privileges.canChangeOwner : this.inherits
+    return this.#isForeign(entry) && this.#privileges.canChangeOwner
   }
 
   /** For the outcome of changing an owner: a warning where the owner does not exist here, an error for anything else. */
@@ -110,7 +107,7 @@ export class Metadata {
   }
 
   #isUnusual(mode: number): boolean {
-    return this.inherits || (mode & ~this.#plainBits) !== 0
+    return (mode & ~this.#plainBits) !== 0
   }
 
   /**
@@ -128,7 +125,6 @@ export class Metadata {
   #changeModeAt(directory: number, name: ByteString, entry: Entry, mode: number): void {
     const descriptor = this.#check(openAt(directory, name, O_PATH | O_NOFOLLOW), 'open', entry)
     try {
-      if (this.inherits) removeXattr(descriptor, accessName)
       this.#check(changeModeOfPath(descriptor, mode), 'set the mode of', entry)
     } finally {
       close(descriptor)

@@ -191,6 +191,8 @@ test('a group or an ACL of a directory that is merged into does not reach new fi
   } catch {
     t.log('without setfacl: only the group is tested')
   }
+  fs.utimesSync(shared, 1, 1_000_000_000)
+  const before = readXattrs(shared)
   const driver = new DirectoryDriver(target, {...options, force: true})
   driver.changes.startLayer(true)
   add(driver.changes, {path: 'shared/f'}, 'x')
@@ -206,6 +208,8 @@ test('a group or an ACL of a directory that is merged into does not reach new fi
     t.deepEqual(left, [], name)
   }
   t.is(fs.statSync(shared).mode & 0o7777, 0o2755)
+  t.is(fs.statSync(shared).mtimeMs, 1_000_000_000_000)
+  t.deepEqual(readXattrs(shared), before)
 })
 
 const rootTest = isRoot ? test : test.skip
