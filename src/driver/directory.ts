@@ -11,9 +11,8 @@ import type {FileThread} from './file-writer.ts'
 import {InPlace} from './in-place.ts'
 import {type Privileges, readPrivileges} from './privileges.ts'
 import {descriptorsForRemoval, removeTree} from './remove.ts'
-import {makeStaging, removeLeftovers, type Staging} from './staging.ts'
+import {dropInherited, makeStaging, removeLeftovers, type Staging} from './staging.ts'
 import {checkTarget, locateTarget, openParent, type TargetState} from './target.ts'
-import {accessName, inheritedName} from './xattr-policy.ts'
 
 export interface DriverOptions {
   /** Unpack over what the target holds. */
@@ -161,16 +160,6 @@ export class DirectoryDriver {
   }
 
   #parentOpen = true
-}
-
-/** A parent with a set-group-id bit or a default ACL would give its group or its rules to every file of the image. */
-function dropInherited(descriptor: number, {uid, gid}: Privileges, shown: string): void {
-  const status = os.statusAt(descriptor, '')
-  if (typeof status !== 'number' && status.gid !== gid)
-    os.check(os.changeOwner(descriptor, uid, gid), `own a directory beside "${shown}"`)
-  os.check(os.changeMode(descriptor, 0o700), `protect a directory beside "${shown}"`)
-  os.removeXattr(descriptor, inheritedName)
-  os.removeXattr(descriptor, accessName)
 }
 
 /**

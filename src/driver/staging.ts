@@ -7,8 +7,10 @@ import process from 'node:process'
 import {ImgtoolError} from '../errors.ts'
 import * as os from '../os/libc.ts'
 import {fromText} from '../text.ts'
+import type {Privileges} from './privileges.ts'
 import {removeTree} from './remove.ts'
 import {isStagingName, stagingName} from './staging-name.ts'
+import {accessName, inheritedName} from './xattr-policy.ts'
 
 /** Runs that clean up at this very moment are few; whoever loses to more of them has met something else. */
 export const maximumAttempts = 16
@@ -39,6 +41,19 @@ export function makeStaging(parent: number, target: string, shown: string): Stag
 /** Takes the lock of a staging directory or file; false when a run that cleans up took it for a leftover in the moment before. */
 export function lockStaging(parent: number, name: string, descriptor: number): boolean {
   return os.lock(descriptor) !== os.EAGAIN && isSame(parent, name, descriptor)
+}
+
+/**
+ * Takes off a staging directory what it has from its parent: a set-group-id bit or a default ACL would give its group or its
+ * rules to every file of the image.
+ */
+export function dropInherited(descriptor: number, {uid, gid}: Privileges, shown: string): void {
+  const status = os.statusAt(descriptor, '')
+  if (typeof status !== 'number' && status.gid !== gid)
+    os.check(os.changeOwner(descriptor, uid, gid), `own a directory beside "${shown}"`)
+  os.check(os.changeMode(descriptor, 0o700), `protect a directory beside "${shown}"`)
+  os.removeXattr(descriptor, inheritedName)
+  os.removeXattr(descriptor, accessName)
 }
 
 function isSame(parent: number, name: string, descriptor: number): boolean {

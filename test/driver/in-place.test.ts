@@ -9,6 +9,7 @@ import {describeLosses, type Privileges, readPrivileges} from '../../src/driver/
 import type {Warning} from '../../src/layer/change.ts'
 import {Chunks} from '../../src/thread/chunks.ts'
 import {add, entry, isRoot, scratch} from '../helpers/layers.ts'
+import {withoutRoot} from '../helpers/without-root.ts'
 import {readXattrs} from '../helpers/xattrs.ts'
 
 const rootTest = isRoot ? test : test.skip
@@ -452,22 +453,6 @@ function addOwned(changes: InPlace, owner: {uid: number; gid: number}, prefix = 
   // In a directory the bit gives its group to new files, and lets nobody act as anybody.
   add(changes, {path: `${prefix}d`, kind: 'directory', mode: 0o2775, ...owner})
   return ['f', 'locked', 'sticky', 'p', 'd']
-}
-
-/** Does something as nobody where this is root: the system then refuses what only root may do. */
-function withoutRoot(action: () => void): void {
-  if (!isRoot) {
-    action()
-    return
-  }
-  process.setegid!(65534)
-  process.seteuid!(65534)
-  try {
-    action()
-  } finally {
-    process.seteuid!(0)
-    process.setegid!(0)
-  }
 }
 
 test('without the privilege devices, and links to them, are left out with a warning', (t) => {
