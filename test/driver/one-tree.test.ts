@@ -2,15 +2,20 @@
  * Layers applied to a directory and layers merged in memory are two implementations of one meaning, with nothing in common
  * but the decoder of whiteouts. Whatever the layers, they must come to the same tree, or refuse the same entry.
  */
-import {lstatSync, mkdtempSync, readdirSync, readlinkSync, rmSync, type Stats} from 'node:fs'
+import {lstatSync, mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, type Stats} from 'node:fs'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import {inspect, isDeepStrictEqual} from 'node:util'
 import test from 'ava'
 import fc from 'fast-check'
 import {DirectoryDriver} from '../../src/driver/directory.ts'
+import type {LayerTarget} from '../../src/driver/driver.ts'
 import {FileThread} from '../../src/driver/file-writer.ts'
+import {VfsDriver} from '../../src/driver/vfs.ts'
+import type {ChangeSink} from '../../src/layer/change.ts'
 import {Chunks} from '../../src/thread/chunks.ts'
+import {describeTree} from '../helpers/describe-tree.ts'
+import {isRoot} from '../helpers/layers.ts'
 import {
   applyLayers,
   describePath,
@@ -22,6 +27,7 @@ import {
   titlesOf,
   without,
 } from '../helpers/random-layers.ts'
+import {withoutRoot} from '../helpers/without-root.ts'
 
 const runs = Number(process.env.IMGTOOL_FUZZ_RUNS ?? 150)
 
@@ -43,19 +49,55 @@ test('layers come to the same tree when another thread makes files', async (t) =
   }
 })
 
+test('layers that are copies of their parents come to the same tree as a directory, whoever does it', (t) => {
+  t.timeout(600_000)
+  const compare = () =>
+    compareLayers(
+      (base, list) => unpackLayers(base, list, {describe: describeTree, Target: VfsTarget}),
+      (base, list) => unpackLayers(base, list, {describe: describeTree, Target: DirectoryTarget}),
+    )
+  compare()
+  if (isRoot) withoutRoot(compare)
+  t.pass()
+})
+
+test('layers that are copies of their parents come to the same tree as in memory, also with another thread', async (t) => {
+  t.timeout(600_000)
+  const thread = new FileThread(new Chunks(16))
+  try {
+    await thread.settled
+    t.true(thread.orders.isServed)
+    compareLayers(
+      (base, list) => unpackLayers(base, list, {describe: describeDirectory, Target: VfsTarget, thread}),
+      (_, list) => mergeLayers(list),
+    )
+  } finally {
+    await thread.close()
+  }
+})
+
 function checkLayers(thread?: FileThread): void {
+  compareLayers(
+    (base, list) => unpackLayers(base, list, {describe: describeDirectory, Target: DirectoryTarget, thread}),
+    (_, list) => mergeLayers(list),
+  )
+}
+
+/** What layers come to, with a directory for whatever is needed to find out. */
+type Way = (base: string, list: RandomLayers) => Outcome
+
+function compareLayers(one: Way, other: Way): void {
   const base = mkdtempSync(join(tmpdir(), 'imgtool-one-tree-'))
   try {
     fc.assert(
       fc.property(layers, (list) => {
         let left: RandomLayers = list
         for (;;) {
-          const inMemory = mergeLayers(left)
-          const onDisk = unpackLayers(join(base, 'target'), left, thread)
-          if (!isDeepStrictEqual(onDisk, inMemory)) throw new Error(explain(left, onDisk, inMemory))
-          if (!('refused' in inMemory)) break
+          const [first, second] = [one(join(base, 'one'), left), other(join(base, 'other'), left)]
+          if (!isDeepStrictEqual(first, second)) throw new Error(explain(left, first, second))
+          if (!('refused' in first)) break
           // The layers without what was refused are a better example than no tree at all.
-          left = without(left, inMemory)
+          left = without(left, first)
         }
       }),
       {numRuns: runs, includeErrorInReport: true},
@@ -65,23 +107,96 @@ function checkLayers(thread?: FileThread): void {
   }
 }
 
-function explain(list: RandomLayers, onDisk: Outcome, inMemory: Outcome): string {
-  return [...titlesOf(list), 'on disk:', inspect(onDisk), 'in memory:', inspect(inMemory)].join('\n')
+function explain(list: RandomLayers, one: Outcome, other: Outcome): string {
+  return [...titlesOf(list), 'one:', inspect(one), 'the other:', inspect(other)].join('\n')
 }
 
-function unpackLayers(target: string, list: RandomLayers, thread?: FileThread): Outcome {
-  const driver = new DirectoryDriver(target, {force: false, onWarning: () => {}, thread})
+interface Target extends Disposable {
+  /** Begins a layer, when the one before is complete. */
+  start(layer: number): ChangeSink
+  /** Completes the last layer. @returns the root of the tree */
+  finish(): string
+}
+
+interface How {
+  readonly Target: new (base: string, thread?: FileThread) => Target
+  readonly describe: (root: string) => Tree
+  readonly thread?: FileThread | undefined
+}
+
+function unpackLayers(base: string, list: RandomLayers, {Target, describe, thread}: How): Outcome {
+  mkdirSync(base)
   try {
-    const startLayer = (layer: number) => driver.changes.startLayer(layer > 0)
-    const refusal = applyLayers(list, driver.changes, startLayer, thread?.chunks)
-    if (refusal !== undefined) return refusal
-    driver.commit({sync: false})
-    return {tree: describeDirectory(target)}
+    using target = new Target(base, thread)
+    const refusal = applyLayers(list, (layer) => target.start(layer), thread?.chunks)
+    return refusal ?? {tree: describe(target.finish())}
   } finally {
-    driver.abort()
-    rmSync(target, {recursive: true, force: true})
+    rmSync(base, {recursive: true})
   }
 }
+
+class DirectoryTarget implements Target {
+  readonly #root: string
+  readonly #driver: DirectoryDriver
+
+  constructor(base: string, thread?: FileThread) {
+    this.#root = join(base, 'rootfs')
+    this.#driver = new DirectoryDriver(this.#root, {force: false, onWarning: () => {}, thread})
+  }
+
+  start(layer: number): ChangeSink {
+    if (layer > 0) this.#driver.changes.finishLayer()
+    this.#driver.changes.startLayer(layer > 0)
+    return this.#driver.changes
+  }
+
+  finish(): string {
+    this.#driver.commit({sync: false})
+    return this.#root
+  }
+
+  [Symbol.dispose](): void {
+    this.#driver.abort()
+  }
+}
+
+class VfsTarget implements Target {
+  readonly #driver: VfsDriver
+  readonly #thread: FileThread | undefined
+  #layer = 0
+  #filling: LayerTarget | undefined
+
+  constructor(base: string, thread?: FileThread) {
+    this.#driver = new VfsDriver(base)
+    this.#thread = thread
+  }
+
+  start(layer: number): ChangeSink {
+    this.#finishLayer()
+    this.#layer = layer
+    this.#driver.create(placeOf(layer), layer === 0 ? undefined : placeOf(layer - 1))
+    this.#filling = this.#driver.startLayer(placeOf(layer), {onWarning: () => {}, thread: this.#thread})
+    return this.#filling.changes
+  }
+
+  finish(): string {
+    this.#finishLayer()
+    return this.#driver.get(placeOf(this.#layer))
+  }
+
+  #finishLayer(): void {
+    this.#filling?.finish()
+    this.#filling?.close()
+    this.#filling = undefined
+  }
+
+  [Symbol.dispose](): void {
+    this.#filling?.close()
+    this.#driver[Symbol.dispose]()
+  }
+}
+
+const placeOf = (layer: number) => String(layer).padStart(64, '0')
 
 function describeDirectory(root: string, at = ''): Tree {
   const full = join(root, at)

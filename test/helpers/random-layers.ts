@@ -131,20 +131,20 @@ export function entryOf(step: Step, layer: number, at: number): Buffer {
 /** The tree that layers make in memory. */
 export function mergeLayers(list: RandomLayers): Outcome {
   const tree = new MergedTree()
-  const refusal = applyLayers(list, tree, () => tree.startLayer())
+  const refusal = applyLayers(list, () => {
+    tree.startLayer()
+    return tree
+  })
   return refusal ?? {tree: describeMerged(tree)}
 }
 
-/** @returns what was refused, if anything */
-export function applyLayers(
-  list: RandomLayers,
-  sink: ChangeSink,
-  startLayer: (layer: number) => void,
-  chunks?: Chunks,
-) {
+/**
+ * @param startLayer gives what takes the changes of a layer
+ * @returns what was refused, if anything
+ */
+export function applyLayers(list: RandomLayers, startLayer: (layer: number) => ChangeSink, chunks?: Chunks) {
   for (const [layer, steps] of list.entries()) {
-    startLayer(layer)
-    const decoder = new ChangeDecoder(sink, () => {})
+    const decoder = new ChangeDecoder(startLayer(layer), () => {})
     const parser = new TarParser(decoder, defaultLimits)
     for (const [at, one] of steps.entries()) {
       try {
