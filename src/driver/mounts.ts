@@ -1,0 +1,163 @@
+/** What is mounted where, mount points, and how something is unmounted. */
+import {readdirSync, readFileSync, readlinkSync, realpathSync} from 'node:fs'
+import {basename, dirname, join} from 'node:path'
+import {ImgtoolError} from '../errors.ts'
+import * as os from '../os/libc.ts'
+import * as mounting from '../os/mount.ts'
+import {type ByteString, fromText, printable, printableText} from '../text.ts'
+
+export interface Mount {
+  /** The absolute path of the mount point, with no symlink in it. */
+  readonly point: ByteString
+  readonly type: string
+  readonly source: ByteString
+}
+
+/**
+ * Reads a list of mounts, oldest first; of several at one place the last is on top.
+ *
+ * @see proc(5), /proc/[pid]/mountinfo: blanks and the like are octal escapes, the number of fields before "-" varies
+ */
+export function parseMounts(mountinfo: ByteString): Mount[] {
+  const lines = mountinfo.split('\n').filter((line) => line !== '')
+  return lines.map((line) => {
+    const fields = line.split(' ')
+    const [type = '', source = ''] = fields.slice(fields.indexOf('-', 6) + 1)
+    return {point: unescapeOctal(fields[4] ?? ''), type, source: unescapeOctal(source)}
+  })
+}
+
+function unescapeOctal(field: ByteString): ByteString {
+  return field.replace(/\\([0-3][0-7]{2})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)))
+}
+
+/** Mounts at a directory and below it, oldest first. The directory's parent exists. */
+export function listMounts(directory: string): Mount[] {
+  const top = fromText(realPlace(directory))
+  const below = top === '/' ? top : `${top}/`
+  return parseMounts(readFileSync('/proc/self/mountinfo', 'latin1')).filter(
+    ({point}) => point === top || point.startsWith(below),
+  )
+}
+
+export function isMounted(path: string): boolean {
+  const place = fromText(realPlace(path))
+  return listMounts(path).some(({point}) => point === place)
+}
+
+/** Nothing is asked of the place itself: it would not answer when what serves it has died. */
+function realPlace(path: string): string {
+  return join(realpathSync(dirname(path)), basename(path))
+}
+
+/** An empty directory that something can be mounted on. */
+export interface MountPoint extends Disposable {
+  /** O_PATH. */
+  readonly descriptor: number
+}
+
+/**
+ * Opens a directory for mounting on it. What is in a directory cannot be seen while something is mounted there, so it must be
+ * empty.
+ *
+ * @throws {ImgtoolError} TARGET_INVALID, TARGET_EXISTS, PERMISSION_DENIED
+ */
+export function openMountPoint(path: string): MountPoint {
+  const refuse = (code: 'TARGET_INVALID' | 'TARGET_EXISTS', why: string, hint: string) =>
+    new ImgtoolError(code, `Cannot mount on "${printableText(path)}": ${why}`, {hint})
+  const descriptor = os.openAt(os.AT_FDCWD, fromText(path), os.O_PLACE)
+  if (descriptor === os.ENOENT || descriptor === os.ENOTDIR) {
+    throw refuse('TARGET_INVALID', 'it is not a directory', `Make it first: mkdir -p '${printableText(path)}'`)
+  }
+  os.check(descriptor, 'open the mount point', fromText(path))
+  const close = () => os.close(descriptor)
+  try {
+    if (readdirSync(os.descriptorPath(descriptor)).length > 0) {
+      throw refuse('TARGET_EXISTS', 'it is not empty', 'Give an empty directory')
+    }
+  } catch (error) {
+    close()
+    if (error instanceof ImgtoolError) throw error
+    throw os.systemError((error as NodeJS.ErrnoException).code ?? 'EIO', `list "${printableText(path)}"`, error)
+  }
+  return {descriptor, [Symbol.dispose]: close}
+}
+
+/**
+ * Takes away what was mounted last at a place.
+ *
+ * @throws {ImgtoolError} TARGET_INVALID where nothing is mounted, PERMISSION_DENIED, SYSTEM_ERROR while it is used
+ */
+export function unmount(path: string): void {
+  const place = realPlace(path)
+  const result = mounting.unmount(fromText(place))
+  if (result >= 0) return
+  const action = `unmount "${printableText(path)}"`
+  if (result === os.EBUSY) {
+    const users = [...mountsInside(place), ...processesIn(place)]
+    const by = users.length === 0 ? '' : ` by ${summarize(users)}`
+    throw new ImgtoolError('SYSTEM_ERROR', `Cannot ${action}: it is used${by}`, {
+      hint: 'End what uses it, then try again',
+    })
+  }
+  if (result === os.EPERM) {
+    throw new ImgtoolError('PERMISSION_DENIED', `Cannot ${action}: EPERM, not permitted`, {
+      hint: 'Run it as whoever mounted it: root, or in the same user namespace',
+    })
+  }
+  if (result === os.EINVAL && !isMounted(path)) {
+    throw new ImgtoolError('TARGET_INVALID', `Cannot ${action}: nothing is mounted there`)
+  }
+  os.check(result, action)
+}
+
+function mountsInside(place: string): string[] {
+  const own = fromText(place)
+  const points = listMounts(place).map(({point}) => point)
+  return points.filter((point) => point !== own).map((point) => `the mount "${printable(point)}"`)
+}
+
+/** Programs that work in a directory, or have something open there, as far as this user may see. */
+function processesIn(place: string): string[] {
+  const isInside = (path: string) => path === place || path.startsWith(`${place}/`)
+  const ids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
+  const users = ids.filter((id) => heldBy(`/proc/${id}`).some(isInside))
+  return users.map((id) => `${printable(readOr(`/proc/${id}/comm`, 'process').trim())} (${id})`)
+}
+
+/** @see proc(5) */
+function heldBy(directory: string): string[] {
+  const links = ['cwd', 'root', 'exe', ...list(`${directory}/fd`).map((name) => `fd/${name}`)]
+  return links.flatMap((name) => {
+    try {
+      return [readlinkSync(`${directory}/${name}`)]
+    } catch {
+      // Somebody else's, a kernel thread's, or gone.
+      return []
+    }
+  })
+}
+
+function list(directory: string): string[] {
+  try {
+    return readdirSync(directory)
+  } catch {
+    return []
+  }
+}
+
+function readOr(path: string, otherwise: string): string {
+  try {
+    return readFileSync(path, 'latin1')
+  } catch {
+    return otherwise
+  }
+}
+
+/** So many fit on a line. */
+const namedUsers = 3
+
+function summarize(users: readonly string[]): string {
+  const more = users.length - namedUsers
+  return `${users.slice(0, namedUsers).join(', ')}${more > 0 ? ` and ${more} more` : ''}`
+}
