@@ -95,11 +95,9 @@ export function joinOptions(options: readonly Option[]): ByteString {
 
 /** @throws {ImgtoolError} LIMIT_EXCEEDED for a string that would be cut: some cuts mount another, shorter stack */
 function chooseString(mount: OverlayMount, names: OptionNames): ByteString {
-  const plain = joinOptions(listOptions(mount, (path) => names.plain(path)))
-  if (plain.length <= mounting.longestOptions) return plain
-  const short = joinOptions(listOptions(mount, (path) => names.short(path)))
-  if (short.length <= mounting.longestOptions) return short
-  throw tooMany(mount, `this kernel reads ${mounting.longestOptions} bytes of options, and these are ${short.length}`)
+  const options = names.fit(mounting.longestOptions, (name) => joinOptions(listOptions(mount, name)))
+  if (options.length <= mounting.longestOptions) return options
+  throw tooMany(mount, `this kernel reads ${mounting.longestOptions} bytes of options, and these are ${options.length}`)
 }
 
 /**

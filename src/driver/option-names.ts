@@ -31,6 +31,17 @@ export class OptionNames implements Disposable {
     return this.#name(descriptor)
   }
 
+  /**
+   * Options with plain names where those fit, else with short ones.
+   *
+   * @returns options of more bytes than the limit where even those do not fit
+   * @throws {ImgtoolError} where a directory cannot be opened
+   */
+  fit(limit: number, build: (name: (path: string) => ByteString) => ByteString): ByteString {
+    const plain = build((path) => this.plain(path))
+    return plain.length <= limit ? plain : build((path) => this.short(path))
+  }
+
   #name(descriptor: number): ByteString {
     return `/proc/${this.#process}/fd/${descriptor}`
   }

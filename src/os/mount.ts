@@ -28,7 +28,6 @@ const FSCONFIG_CMD_CREATE = 6
 const MOVE_MOUNT_F_EMPTY_PATH = 0x04
 const MOVE_MOUNT_T_EMPTY_PATH = 0x40
 export const MS_RDONLY = 1
-export const MS_REMOUNT = 32
 const UMOUNT_NOFOLLOW = 8
 const SEEK_END = 2
 
