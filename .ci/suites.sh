@@ -27,7 +27,7 @@ check() {
 install_tools() {
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -q
-  apt-get install -q -y --no-install-recommends acl attr buildah busybox-static bzip2 docker.io e2fsprogs fish jq libarchive-tools libcap2-bin libdeflate0 libisal2 mount pigz podman \
+  apt-get install -q -y --no-install-recommends acl attr buildah busybox-static bzip2 docker.io e2fsprogs fish fuse-overlayfs jq libarchive-tools libcap2-bin libdeflate0 libisal2 mount pigz podman \
     python3 skopeo strace umoci util-linux xz-utils zsh zstd
 }
 

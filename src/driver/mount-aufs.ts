@@ -3,6 +3,7 @@
  * more, else by the program fuse-overlayfs, which reads the same layers.
  */
 import {spawnSync} from 'node:child_process'
+import {readFileSync} from 'node:fs'
 import {ImgtoolError} from '../errors.ts'
 import * as os from '../os/libc.ts'
 import * as mounting from '../os/mount.ts'
@@ -25,22 +26,27 @@ export type AufsMount = Omit<OverlayMount, 'userxattr'>
  */
 export function mountAufs(mount: AufsMount): 'aufs' | 'fuse-overlayfs' {
   using place = openMountPoint(mount.target)
-  const result = mountByKernel(mount, place.descriptor)
-  if (result >= 0) return 'aufs'
-  // The kernel asks for permission before it looks for the file system.
-  if (result !== os.ENODEV && result !== os.EPERM) os.check(result, describe(mount))
+  if (hasAufs()) {
+    mountByKernel(mount, place.descriptor)
+    return 'aufs'
+  }
   mountByProgram(mount)
   return 'fuse-overlayfs'
 }
 
+/** @see proc(5), /proc/filesystems */
+function hasAufs(): boolean {
+  return /^\S*\taufs$/m.test(readFileSync('/proc/filesystems', 'latin1'))
+}
+
 const describe = ({target}: AufsMount) => `mount layers on "${printableText(target)}"`
 
-function mountByKernel(mount: AufsMount, place: number): number {
+function mountByKernel(mount: AufsMount, place: number): void {
   using names = new OptionNames('this')
   const options = names.fit(mounting.longestOptions, (name) => joinBranches(mount, name))
   if (options.length > mounting.longestOptions) throw tooLong(mount, options.length, mounting.longestOptions)
   const flags = mount.upper === undefined ? mounting.MS_RDONLY : 0
-  return mounting.mount('none', os.descriptorPath(place), 'aufs', flags, options)
+  os.check(mounting.mount('none', os.descriptorPath(place), 'aufs', flags, options), describe(mount))
 }
 
 /**
@@ -72,7 +78,7 @@ function mountByProgram(mount: AufsMount): void {
   if (status !== 0) throw explain(mount, stderr)
 }
 
-/** The options of fuse-overlayfs. @see fuse-overlayfs(1) */
+/** The options of fuse-overlayfs, for which the upper directory's real path must have no colon. @see fuse-overlayfs(1) */
 export function joinLayers({lowers, upper, work}: AufsMount, name: (path: string) => ByteString): ByteString {
   return [
     `lowerdir=${lowers.map(name).join(':')}`,
@@ -90,7 +96,7 @@ function missing(mount: AufsMount, cause: NodeJS.ErrnoException): ImgtoolError {
   if (cause.code !== 'ENOENT') return os.systemError(cause.code ?? 'EIO', `run ${program}`, cause)
   const why = `this kernel has no aufs, and ${program} is not installed`
   return new ImgtoolError('PLATFORM_UNSUPPORTED', `Cannot ${describe(mount)}: ${why}`, {
-    hint: `Install ${program}; the layers are complete, and whatever reads aufs can use them as they are`,
+    hint: `Install ${program}, or load aufs where there is one: modprobe aufs. The layers are complete as they are`,
     cause,
   })
 }

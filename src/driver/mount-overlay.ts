@@ -3,7 +3,8 @@ import {accessSync, constants, existsSync} from 'node:fs'
 import {ImgtoolError} from '../errors.ts'
 import * as os from '../os/libc.ts'
 import * as mounting from '../os/mount.ts'
-import {type ByteString, printableText} from '../text.ts'
+import {type ByteString, fromText, printableText} from '../text.ts'
+import {overlayDialect} from './dialect.ts'
 import {openMountPoint, unmount} from './mounts.ts'
 import {OptionNames} from './option-names.ts'
 
@@ -32,6 +33,24 @@ export const maximumLowers = 500
  * PERMISSION_DENIED, TARGET_INVALID, TARGET_EXISTS, SYSTEM_ERROR with what the kernel says
  */
 export function mountOverlay(mount: OverlayMount, canAddLowers = takesLowersOneByOne()): void {
+  mountVisible({...mount, lowers: aboveOpaqueRoot(mount)}, canAddLowers)
+}
+
+/** The kernel does not ask whether the root of a layer is opaque: what lies below must not be in the stack. */
+function aboveOpaqueRoot({lowers, userxattr}: OverlayMount): readonly string[] {
+  const dialect = overlayDialect(userxattr ? 'user' : 'trusted')
+  const opaque = lowers.findIndex((path) => {
+    const root = os.check(os.openAt(os.AT_FDCWD, fromText(path), os.O_PLACE), 'open the layer', fromText(path))
+    try {
+      return dialect.hidesAll(root)
+    } finally {
+      os.close(root)
+    }
+  })
+  return opaque < 0 ? lowers : lowers.slice(0, opaque + 1)
+}
+
+function mountVisible(mount: OverlayMount, canAddLowers: boolean): void {
   if (mount.lowers.length > maximumLowers) {
     throw tooMany(mount, `overlay stacks at most ${maximumLowers}`)
   }

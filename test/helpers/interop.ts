@@ -14,6 +14,7 @@ const tools = [
   'umoci',
   'getfattr',
   'setcap',
+  'fuse-overlayfs',
   'strace',
   'mount',
   'tar',
