@@ -40,7 +40,8 @@ export function mountOverlay(mount: OverlayMount, canAddLowers = takesLowersOneB
 function aboveOpaqueRoot({lowers, userxattr}: OverlayMount): readonly string[] {
   const dialect = overlayDialect(userxattr ? 'user' : 'trusted')
   const opaque = lowers.findIndex((path) => {
-    const root = os.check(os.openAt(os.AT_FDCWD, fromText(path), os.O_PLACE), 'open the layer', fromText(path))
+    const name = fromText(path)
+    const root = os.check(os.openAt(os.AT_FDCWD, name, os.O_PATH | os.O_DIRECTORY), 'open the layer', name)
     try {
       return dialect.hidesAll(root)
     } finally {

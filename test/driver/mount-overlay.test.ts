@@ -1,9 +1,10 @@
-import {mkdirSync, mkdtempSync, rmSync} from 'node:fs'
+import {chmodSync, mkdirSync, mkdtempSync, rmSync} from 'node:fs'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import test from 'ava'
 import {joinOptions, listOptions, mountOverlay} from '../../src/driver/mount-overlay.ts'
 import {OptionNames} from '../../src/driver/option-names.ts'
+import type {ImgtoolError} from '../../src/errors.ts'
 
 const scratch = mkdtempSync(join(tmpdir(), 'imgtool-overlay-'))
 test.after.always(() => rmSync(scratch, {recursive: true}))
@@ -92,10 +93,22 @@ test('options that would be cut are refused before anything is mounted', (t) => 
   )
 })
 
-const unprivilegedTest = process.getuid?.() === 0 ? test.skip : test
-
-unprivilegedTest('without the privilege it is said what helps', (t) => {
+test.serial('without the privilege it is said what helps', (t) => {
   const target = join(scratch, 'mine')
   mkdirSync(target)
-  t.throws(() => mountOverlay({lowers: [scratch], target, userxattr: false}), {code: 'PERMISSION_DENIED'})
+  chmodSync(scratch, 0o755)
+  const error = asNobody(() =>
+    t.throws(() => mountOverlay({lowers: [scratch], target, userxattr: false}), {code: 'PERMISSION_DENIED'}),
+  )
+  t.regex(String((error as ImgtoolError | undefined)?.details.hint), /user namespace/)
 })
+
+function asNobody<Result>(act: () => Result): Result {
+  if (process.geteuid?.() !== 0) return act()
+  process.seteuid?.('nobody')
+  try {
+    return act()
+  } finally {
+    process.seteuid?.(0)
+  }
+}

@@ -1,7 +1,7 @@
 /** Layers in the forms of overlay and aufs are mounted, and the tree is what the layers say. */
 import {spawn} from 'node:child_process'
 import {once} from 'node:events'
-import {existsSync, mkdirSync, readdirSync, readFileSync, rmSync, unlinkSync, writeFileSync} from 'node:fs'
+import {existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, unlinkSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {fileURLToPath} from 'node:url'
 import test from 'ava'
@@ -202,6 +202,17 @@ interopTest('overlay: an upper directory where the kernel cannot keep one is ref
     code: 'PLATFORM_UNSUPPORTED',
   })
   t.false(isMounted(target))
+})
+
+interopTest('overlay: layers may be symlinks to directories, as docker has short names for them', (t) => {
+  const {target, layers, at} = newFolders()
+  const lowers = writeLayers(layers, overlay, deletions.layers)
+  const links = lowers.map((path, index) => {
+    const link = join(at('l'), String(index))
+    symlinkSync(path, link)
+    return link
+  })
+  t.deepEqual(see(drivers[0]!.mount, {lowers: links, target}, readTree), deletions.tree)
 })
 
 interopTest('overlay: what is wrong with a layer is said', (t) => {
