@@ -22,7 +22,7 @@ export interface TreeEntry {
   readonly device?: bigint
 }
 
-/** Scans a directory without following any link or opening anything but regular files. */
+/** Scans a directory without following any link or opening anything but regular files; a file is a tree of itself. */
 export async function scanTree(root: string): Promise<Tree> {
   const xattrs = await readXattrs(root)
   const paths = listPaths(root).toSorted()
@@ -51,7 +51,7 @@ function compareEntries(path: string, left: TreeEntry | undefined, right: TreeEn
 
 function listPaths(root: string): string[] {
   const paths = ['.']
-  const folders = ['']
+  const folders = lstatSync(root).isDirectory() ? [''] : []
   for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
     for (const entry of readdirSync(at(root, folder), {encoding: 'buffer', withFileTypes: true})) {
       const path = folder + entry.name.toString('latin1')
@@ -122,5 +122,6 @@ function relativeName(root: string, printed: string): string {
 }
 
 function at(root: string, path: string): Buffer {
+  if (path === '.') return Buffer.from(root)
   return Buffer.concat([Buffer.from(`${root}/`), Buffer.from(path, 'latin1')])
 }
