@@ -22,7 +22,11 @@ function isRecent(version) {
 async function start() {
   // `imgtool ... | head` is a normal way to stop: leave quietly when the reader goes away. Commands whose output or verdict is
   // worth nothing then have set the exit code before.
-  process.stdout.on('error', (error) => process.exit(error.code === 'EPIPE' ? (process.exitCode ?? 0) : 74))
+  process.stdout.on('error', ({code}) => {
+    if (code === 'EPIPE') process.exit(process.exitCode ?? 0)
+    process.stderr.write(`Error: Cannot write to standard output: ${code}\n`)
+    process.exit(74)
+  })
   process.stderr.on('error', () => {})
   if (process.env.IMGTOOL_REEXEC) endWithParent()
   enableCompileCache()

@@ -204,9 +204,12 @@ test('output that nobody reads to the end is no error', async (t) => {
 const hasFullDevice = process.platform === 'linux'
 const linuxTest = hasFullDevice ? test : test.skip
 
-linuxTest('output that cannot be written is 74', async (t) => {
-  const {stdout} = await spawnShell('$IMGTOOL tree "$ARCHIVE" >/dev/full; echo $?', {env: {ARCHIVE: several}})
+linuxTest('output that cannot be written is 74, and says so', async (t) => {
+  const {stdout, stderr} = await spawnShell('$IMGTOOL tree -q "$ARCHIVE" >/dev/full; echo $?', {
+    env: {ARCHIVE: several},
+  })
   t.is(stdout.toString(), '74\n')
+  t.is(stderr, 'Error: Cannot write to standard output: ENOSPC\n')
 })
 
 test('it is a failure when nobody reads an archive to its end, or a verdict', async (t) => {
