@@ -1,6 +1,6 @@
 /**
  * Runs `imgtool unpack` over the hostile archives of `shared/hostile`, as root, with threads, and as somebody without privileges,
- * on a small file system of their own, because some declare sizes of exabytes.
+ * on a small file system of their own, because some declare sizes of exabytes; and `imgtool verify`, as root.
  *
  *     npm run test:hostile -- [--all] [--hostile DIRECTORY]
  */
@@ -10,6 +10,7 @@ import {join, resolve} from 'node:path'
 import process from 'node:process'
 import {parseArgs} from 'node:util'
 import {Disk, requireRoot} from '../helpers/disk.ts'
+import {type VerifiedCase, verifyCases} from './hostile-verify.ts'
 import {imgtool} from './imgtool.ts'
 import {Tally} from './tally.ts'
 import {type HostileCase, withoutPrivileges} from './unprivileged-cases.ts'
@@ -63,6 +64,7 @@ function main(): void {
   start(['tar', '--zstd', '-C', store.path, '-xf', join(values.hostile, 'cases.tar.zst')])
   const tally = new Tally()
   const some = values.all ? [] : ['--wrap', 'docker', '--wrap', 'image']
+  tellVerdicts(tally)
   tellOutcomes(root, runCases(root, []), tally)
   tellOutcomes(threaded, runCases(threaded, some), tally)
   adaptCases()
@@ -90,11 +92,20 @@ function tellOutcomes({name}: Identity, rows: readonly Row[], tally: Tally): voi
   process.stdout.write(`as ${name}: ${rows.length} archives\n`)
 }
 
+function tellVerdicts(tally: Tally): void {
+  const rows = verifyCases(readCases<VerifiedCase>().cases, store.path, {...process.env, TMPDIR: makeFolder('verify')})
+  for (const {id, wrap, problems} of rows) tally.add(`${id} (${wrap}) verified`, problems)
+  process.stdout.write(`verified: ${rows.length} archives\n`)
+}
+
+function readCases<Case>(): {readonly cases: readonly Case[]} {
+  return JSON.parse(readFileSync(join(store.path, 'cases.json'), 'utf8'))
+}
+
 /** Replaces what is expected by what is expected without privileges. */
 function adaptCases(): void {
-  const file = join(store.path, 'cases.json')
-  const list: {readonly cases: readonly HostileCase[]} = JSON.parse(readFileSync(file, 'utf8'))
-  writeFileSync(file, JSON.stringify({...list, cases: list.cases.map(withoutPrivileges)}))
+  const list = readCases<HostileCase>()
+  writeFileSync(join(store.path, 'cases.json'), JSON.stringify({...list, cases: list.cases.map(withoutPrivileges)}))
 }
 
 /** A folder for everybody, whatever the umask. */
