@@ -69,7 +69,7 @@ function explain(list: RandomLayers, onDisk: Outcome, inMemory: Outcome): string
 function stackLayers(base: string, list: RandomLayers, dialect: Dialect): Outcome {
   const stack = new Stack(base, dialect)
   try {
-    const refusal = applyLayers(list, stack, (layer) => stack.start(layer))
+    const refusal = applyLayers(list, (layer) => stack.start(layer))
     if (refusal !== undefined) return refusal
     stack.finish()
     return {tree: stack.describe()}
@@ -80,7 +80,7 @@ function stackLayers(base: string, list: RandomLayers, dialect: Dialect): Outcom
 }
 
 /** Layers in directories, one on the other. */
-class Stack implements ChangeSink {
+class Stack {
   readonly #base: string
   readonly #dialect: Dialect
   /** Nearest first. */
@@ -94,7 +94,7 @@ class Stack implements ChangeSink {
     mkdirSync(base)
   }
 
-  start(layer: number): void {
+  start(layer: number): ChangeSink {
     this.finish()
     const path = join(this.#base, String(layer))
     mkdirSync(path, {mode: 0o700})
@@ -102,6 +102,7 @@ class Stack implements ChangeSink {
     this.#lower = new LowerLayers([...this.#roots], this.#dialect)
     this.#roots.unshift(root)
     this.#upper = new UpperLayer(root, this.#lower, {onWarning: () => {}})
+    return this.#upper
   }
 
   finish(): void {
@@ -112,30 +113,6 @@ class Stack implements ChangeSink {
   close(): void {
     this.#end()
     for (const root of this.#roots) closeSync(root)
-  }
-
-  add(...args: Parameters<ChangeSink['add']>): void {
-    this.#upper!.add(...args)
-  }
-
-  data(...args: Parameters<ChangeSink['data']>): void {
-    this.#upper!.data(...args)
-  }
-
-  end(): void {
-    this.#upper!.end()
-  }
-
-  remove(path: string): void {
-    this.#upper!.remove(path)
-  }
-
-  opaque(path: string): void {
-    this.#upper!.opaque(path)
-  }
-
-  discard(path: string): void {
-    this.#upper!.discard(path)
   }
 
   describe(): Tree {
