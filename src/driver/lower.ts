@@ -8,6 +8,7 @@ import {joinPath, splitPath} from '../layer/path.ts'
 import * as os from '../os/libc.ts'
 import type {ByteString} from '../text.ts'
 import type {Dialect} from './dialect.ts'
+import {listDirectory} from './remove.ts'
 
 /** A directory of the union. */
 export interface LowerDirectory {
@@ -28,26 +29,41 @@ export interface LowerFile {
 
 export type Lower = LowerDirectory | LowerFile
 
-/** Directories held open: one in each layer for the path at work, as far as it goes. */
-const maximumOpen = 24
+/** Directories held open. An image of docker has at most 125 layers, and few have the directory that is asked for. */
+const maximumOpen = 64
 
 /** Close it. */
 export class LowerLayers {
   readonly dialect: Dialect
-  /** Descriptors of the layers' roots, nearest first; the caller's. */
-  readonly #roots: readonly number[]
+  readonly #count: number
+  readonly #openRoot: (layer: number) => number
   /** By layer and path, least recently used first. */
   readonly #open = new Map<string, number>()
+  #root: LowerDirectory | undefined
 
-  constructor(roots: readonly number[], dialect: Dialect) {
-    this.#roots = roots
+  /**
+   * @param count of layers, which are numbered from 0, nearest first
+   * @param openRoot opens the directory of a layer; may be called again for one that was closed
+   */
+  constructor(count: number, openRoot: (layer: number) => number, dialect: Dialect) {
+    this.#count = count
+    this.#openRoot = openRoot
     this.dialect = dialect
   }
 
   /** Undefined where there are no layers. */
   get root(): LowerDirectory | undefined {
-    const layers = this.#until(this.#roots.keys(), (layer) => this.dialect.hidesAll(this.#roots[layer]!))
-    return layers.length === 0 ? undefined : {kind: 'directory', path: '', layers}
+    this.#root ??= this.#findRoot()
+    return this.#root.layers.length === 0 ? undefined : this.#root
+  }
+
+  /** Names that layers have in a directory, each once; some of them may be hidden. */
+  names({path, layers}: LowerDirectory): ByteString[] {
+    const names = layers.flatMap((layer) => {
+      const all = listDirectory(this.open(layer, path))
+      return this.dialect.visible(this.open(layer, path), all)
+    })
+    return [...new Set(names)]
   }
 
   /** What a directory has under a name. */
@@ -85,7 +101,6 @@ export class LowerLayers {
    * @returns a descriptor that is valid until some other directories were opened
    */
   open(layer: number, path: ByteString): number {
-    if (path === '') return this.#roots[layer]!
     const key = `${layer}/${path}`
     const descriptor = this.#open.get(key) ?? this.#openNew(layer, path)
     this.#open.delete(key)
@@ -106,7 +121,8 @@ export class LowerLayers {
 
   /** Step by step where the path is longer than the kernel takes, or the kernel has no openat2. */
   #openNew(layer: number, path: ByteString): number {
-    const descriptor = os.openDirectoryBeneath(this.#roots[layer]!, path)
+    if (path === '') return this.#openRoot(layer)
+    const descriptor = os.openDirectoryBeneath(this.open(layer, ''), path)
     if (descriptor >= 0) return descriptor
     const {directory, name} = splitPath(path)
     return os.check(os.openAt(this.open(layer, directory), name, os.O_PLACE), 'open directory', path)
@@ -118,13 +134,13 @@ export class LowerLayers {
     os.close(descriptor)
   }
 
-  #until(layers: Iterable<number>, isLast: (layer: number) => boolean): number[] {
-    const found: number[] = []
-    for (const layer of layers) {
-      found.push(layer)
-      if (isLast(layer)) break
+  #findRoot(): LowerDirectory {
+    const layers: number[] = []
+    for (let layer = 0; layer < this.#count; layer++) {
+      layers.push(layer)
+      if (this.dialect.hidesAll(this.open(layer, ''))) break
     }
-    return found
+    return {kind: 'directory', path: '', layers}
   }
 }
 

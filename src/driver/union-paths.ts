@@ -155,11 +155,23 @@ export class UnionPaths {
 
   /** What has to be written so that all that was hidden is, and nothing else. */
   *deletions(): Generator<Deletion> {
+    if (this.#emptied.has('')) {
+      yield* this.#rootDeletions()
+      return
+    }
     for (const path of this.#emptied)
       if (!this.#isHidden(path) && this.#lower.find(path)?.kind === 'directory' && this.#real(path) !== undefined)
         yield {path, isAll: true}
     for (const path of this.#hidden) {
       const deletion = this.#isHidden(splitPath(path).directory, true) ? undefined : this.#deletionOf(path)
+      if (deletion !== undefined) yield deletion
+    }
+  }
+
+  /** Name by name: the kernel does not ask whether the root of a layer hides all below. */
+  *#rootDeletions(): Generator<Deletion> {
+    for (const name of this.#lower.names(this.#root().lower!)) {
+      const deletion = this.#deletionOf(name)
       if (deletion !== undefined) yield deletion
     }
   }

@@ -10,7 +10,6 @@ import test from 'ava'
 import fc from 'fast-check'
 import {aufsDialect, type Dialect, overlayDialect} from '../../src/driver/dialect.ts'
 import {LowerLayers} from '../../src/driver/lower.ts'
-import {listDirectory} from '../../src/driver/remove.ts'
 import {UpperLayer} from '../../src/driver/upper.ts'
 import type {ChangeSink} from '../../src/layer/change.ts'
 import * as os from '../../src/os/libc.ts'
@@ -84,6 +83,7 @@ class Stack {
   readonly #base: string
   readonly #dialect: Dialect
   /** Nearest first. */
+  readonly #paths: string[] = []
   readonly #roots: number[] = []
   #lower: LowerLayers | undefined
   #upper: UpperLayer | undefined
@@ -99,7 +99,8 @@ class Stack {
     const path = join(this.#base, String(layer))
     mkdirSync(path, {mode: 0o700})
     const root = openSync(path, 'r')
-    this.#lower = new LowerLayers([...this.#roots], this.#dialect)
+    this.#lower = this.#union()
+    this.#paths.unshift(path)
     this.#roots.unshift(root)
     this.#upper = new UpperLayer(root, this.#lower, {onWarning: () => {}})
     return this.#upper
@@ -116,12 +117,17 @@ class Stack {
   }
 
   describe(): Tree {
-    const union = new LowerLayers(this.#roots, this.#dialect)
+    const union = this.#union()
     try {
-      return describeUnion(union, this.#roots.length)
+      return describeUnion(union)
     } finally {
       union.close()
     }
+  }
+
+  #union(): LowerLayers {
+    const roots = [...this.#paths]
+    return new LowerLayers(roots.length, (layer) => openSync(roots[layer]!, 'r'), this.#dialect)
   }
 
   #end(): void {
@@ -139,8 +145,8 @@ interface Found {
   readonly link: string
 }
 
-function describeUnion(union: LowerLayers, count: number): Tree {
-  const found = [...walk(union, '', count)]
+function describeUnion(union: LowerLayers): Tree {
+  const found = [...walk(union, '')]
   const links = Map.groupBy(found, ({status}) => status.identity)
   return found.map(({path, status, kind, link}) =>
     describePath(path, {
@@ -154,7 +160,7 @@ function describeUnion(union: LowerLayers, count: number): Tree {
   )
 }
 
-function* walk(union: LowerLayers, path: string, count: number): Generator<Found> {
+function* walk(union: LowerLayers, path: string): Generator<Found> {
   const at = union.find(path)!
   if (at.kind !== 'directory') {
     const {directory, name} = union.locate(at)
@@ -163,12 +169,8 @@ function* walk(union: LowerLayers, path: string, count: number): Generator<Found
     return
   }
   yield {path, status: os.statusAt(union.open(at.layers[0]!, path), '') as os.Status, kind: 'directory', link: ''}
-  const names = new Set(
-    at.layers.flatMap((layer) =>
-      union.dialect.visible(union.open(layer, path), listDirectory(union.open(layer, path))),
-    ),
-  )
+  const names = union.names(at)
   // What a whiteout left in a directory that is merged with nothing would show.
-  for (const name of [...names].sort())
-    if (union.look(at, name) !== undefined) yield* walk(union, path === '' ? name : `${path}/${name}`, count)
+  for (const name of names.sort())
+    if (union.look(at, name) !== undefined) yield* walk(union, path === '' ? name : `${path}/${name}`)
 }
