@@ -16,13 +16,23 @@ export type PlaceID = string
 export interface Driver extends Disposable {
   readonly name: DriverName
   /**
-   * Makes an empty place on that of a parent. It is complete on the disk before it is under its name.
+   * Makes a place on that of a parent, with nothing of its own. It appears complete, and is locked until {@link release}: a
+   * place that nobody refers to and nobody has locked was left by a run that was killed.
    *
-   * @throws {ImgtoolError} PERMISSION_DENIED, NO_SPACE
+   * @throws {ImgtoolError} TARGET_EXISTS, STORE_INVALID without the parent, PERMISSION_DENIED, NO_SPACE
    */
   create(id: PlaceID, parent: PlaceID | undefined): void
+  /** Says that something refers to a place by now, or that it is removed. */
+  release(id: PlaceID): void
+  /** Whether another run has not released a place. */
+  isLocked(id: PlaceID): boolean
   exists(id: PlaceID): boolean
-  /** Removes a place with all that is in it; what is not there is fine. @throws {ImgtoolError} while it is mounted */
+  /**
+   * Removes a place with all that is in it; what is not there is fine. Whoever refers to it must forget it before: a run that
+   * is killed meanwhile leaves a part of it under its name.
+   *
+   * @throws {ImgtoolError} STORE_INVALID while it is mounted
+   */
   remove(id: PlaceID): void
   /** Nearest first. @throws {ImgtoolError} STORE_INVALID where the way down is broken */
   parents(id: PlaceID): PlaceID[]
@@ -46,7 +56,7 @@ export interface LayerOptions {
   /** Makes files, too. */
   readonly thread?: FileThread | undefined
   /** Called for each directory that is made although no entry describes it. */
-  readonly onImplied?: () => void
+  readonly onImplied?: (() => void) | undefined
 }
 
 /** A place that is being filled with the changes of one layer. */

@@ -9,19 +9,13 @@ import type {Entry} from '../layer/tar/entry.ts'
 import * as os from '../os/libc.ts'
 import {type ByteString, printable} from '../text.ts'
 import {FileCopier} from './copy-tree.ts'
-import type {FileThread} from './file-writer.ts'
+import type {LayerTarget, LayerOptions as UpperOptions} from './driver.ts'
 import {InPlace} from './in-place.ts'
 import type {LowerDirectory, LowerFile, LowerLayers} from './lower.ts'
 import {readPrivileges} from './privileges.ts'
 import {listDirectory} from './remove.ts'
 import {UnionPaths} from './union-paths.ts'
 import {judgeXattr} from './xattr-policy.ts'
-
-export interface UpperOptions {
-  readonly onWarning: OnWarning
-  readonly thread?: FileThread | undefined
-  readonly onImplied?: (() => void) | undefined
-}
 
 export class UpperLayer implements ChangeSink {
   readonly #here: InPlace
@@ -212,6 +206,28 @@ export class UpperLayer implements ChangeSink {
       message: `"${printable(entry.path)}" is kept as "${printable(path)}", where a symlink of a lower layer leads`,
       entry: entry.path,
     })
+  }
+}
+
+/** Begins a layer on others; both sides are closed with it. */
+export function startUpper(root: number, lower: LowerLayers, options: UpperOptions): LayerTarget {
+  const close = () => {
+    lower.close()
+    os.close(root)
+  }
+  try {
+    const changes = new UpperLayer(root, lower, options)
+    return {
+      changes,
+      finish: () => changes.finish(),
+      close: () => {
+        changes.close()
+        close()
+      },
+    }
+  } catch (error) {
+    close()
+    throw error
   }
 }
 

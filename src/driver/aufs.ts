@@ -1,0 +1,127 @@
+/**
+ * Docker's aufs driver: every place has the changes of its layer, with deletions as they stand in the layer's tar, a list of
+ * those below it, and a place to mount it.
+ *
+ * @see moby daemon/graphdriver/aufs/aufs.go, dirs.go
+ */
+import {statfsSync} from 'node:fs'
+import {join, resolve} from 'node:path'
+import {ImgtoolError} from '../errors.ts'
+import * as os from '../os/libc.ts'
+import {printableText} from '../text.ts'
+import {aufsDialect} from './dialect.ts'
+import type {Driver, LayerOptions, LayerTarget, PlaceID} from './driver.ts'
+import {fileSystemName} from './file-systems.ts'
+import {LowerLayers} from './lower.ts'
+import {mountAufs} from './mount-aufs.ts'
+import {isMounted, unmount} from './mounts.ts'
+import {isPlaceID} from './place-id.ts'
+import {homeMode, makeDirectory, Places} from './places.ts'
+import {readSmallFile, writeSmallFile} from './small-file.ts'
+import {startUpper} from './upper.ts'
+
+export class AufsDriver implements Driver {
+  readonly name = 'aufs'
+  readonly #home: string
+  /** The changes; a place is there when these are. */
+  readonly #places: Places
+
+  /** @param store docker's data-root; it is there, and nothing is made in it before the first place is */
+  constructor(store: string) {
+    this.#home = join(resolve(store), 'aufs')
+    this.#places = new Places(resolve(store), 'aufs', 'diff')
+  }
+
+  create(id: PlaceID, parent: PlaceID | undefined): void {
+    const below = parent === undefined ? [] : [parent, ...this.parents(parent)]
+    this.#places.make()
+    this.#within('mnt', (mounts) => void os.makeDirectoryAt(mounts, id, 0o755))
+    this.#within('layers', (lists) => writeSmallFile(lists, id, below.map((one) => `${one}\n`).join(''), 0o644))
+    this.#places.create(id, (place) => os.check(os.changeMode(place, 0o755), 'set the mode of', id))
+  }
+
+  release(id: PlaceID): void {
+    this.#places.release(id)
+  }
+
+  isLocked(id: PlaceID): boolean {
+    return this.#places.isLocked(id)
+  }
+
+  exists(id: PlaceID): boolean {
+    return this.#places.exists(id)
+  }
+
+  remove(id: PlaceID): void {
+    const target = join(this.#home, 'mnt', id)
+    if (!this.exists(id)) return
+    if (isMounted(target))
+      throw new ImgtoolError('STORE_INVALID', `The place "${id}" is mounted`, {hint: 'Unmount it first'})
+    this.#places.remove(id)
+    this.#within('mnt', (mounts) => void os.removeDirectoryAt(mounts, id))
+    this.#within('layers', (lists) => void os.unlinkAt(lists, id))
+  }
+
+  parents(id: PlaceID): PlaceID[] {
+    const list = this.#within('layers', (lists) => readSmallFile(lists, id))
+    const below = list === undefined ? [] : list.split('\n').filter((line) => line !== '')
+    const odd = below.find((one) => !isPlaceID(one) || !this.exists(one))
+    if (list !== undefined && odd === undefined) return below
+    const why = list === undefined ? 'nothing says what is below it' : `its layer "${printableText(odd!)}" is missing`
+    throw new ImgtoolError('STORE_INVALID', `The place "${id}" cannot be used: ${why}`)
+  }
+
+  /** Writing needs a place of its own for the program that stands in for aufs. */
+  get(id: PlaceID, {isWritable}: {readonly isWritable: boolean}): string {
+    const target = join(this.#home, 'mnt', id)
+    if (isMounted(target)) return target
+    const below = this.parents(id).map((parent) => join(this.#places.path, parent))
+    const own = join(this.#places.path, id)
+    if (isWritable) mountAufs({lowers: below, upper: own, work: this.#workOf(id), target})
+    else mountAufs({lowers: [own, ...below], target})
+    return target
+  }
+
+  put(id: PlaceID): void {
+    const target = join(this.#home, 'mnt', id)
+    if (isMounted(target)) unmount(target)
+  }
+
+  list(): PlaceID[] {
+    return this.#places.list()
+  }
+
+  status(): (readonly [string, string])[] {
+    return [
+      ['Root Dir', this.#home],
+      ['Backing Filesystem', fileSystemName(statfsSync(this.#home).type)],
+      ['Dirs', String(this.list().length)],
+    ]
+  }
+
+  startLayer(id: PlaceID, options: LayerOptions): LayerTarget {
+    const parents = this.parents(id)
+    const lower = new LowerLayers(parents.length, (layer) => this.#places.open(parents[layer]!), aufsDialect)
+    return startUpper(this.#places.open(id), lower, options)
+  }
+
+  [Symbol.dispose](): void {
+    this.#places[Symbol.dispose]()
+  }
+
+  #workOf(id: PlaceID): string {
+    const works = join(this.#home, 'work')
+    os.close(makeDirectory(works, 0o700))
+    os.close(makeDirectory(join(works, id), 0o700))
+    return join(works, id)
+  }
+
+  #within<Result>(name: 'layers' | 'mnt', use: (directory: number) => Result): Result {
+    const directory = makeDirectory(join(this.#home, name), homeMode)
+    try {
+      return use(directory)
+    } finally {
+      os.close(directory)
+    }
+  }
+}

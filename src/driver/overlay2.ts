@@ -1,0 +1,221 @@
+/**
+ * Docker's overlay2 driver: every place has the changes of its layer, as the kernel's overlay file system has them, and the
+ * names of those below it. The names are short links, so that many fit into the options of a mount.
+ *
+ * @see moby daemon/graphdriver/overlay2/overlay.go
+ */
+import {randomBytes} from 'node:crypto'
+import {mkdirSync, readdirSync, rmdirSync, statfsSync} from 'node:fs'
+import {join, resolve} from 'node:path'
+import {ImgtoolError} from '../errors.ts'
+import * as os from '../os/libc.ts'
+import {printableText} from '../text.ts'
+import {overlayDialect} from './dialect.ts'
+import type {Driver, LayerOptions, LayerTarget, PlaceID} from './driver.ts'
+import {fileSystemName} from './file-systems.ts'
+import {LowerLayers} from './lower.ts'
+import {mountOverlay} from './mount-overlay.ts'
+import {isMounted, unmount} from './mounts.ts'
+import {isPlaceID} from './place-id.ts'
+import {homeMode, makeDirectory, Places} from './places.ts'
+import {readPrivileges} from './privileges.ts'
+import {readSmallFile, writeSmallFile} from './small-file.ts'
+import {startUpper} from './upper.ts'
+
+/** @see moby overlay.go: idLength, lowerFile, linkFile, linkDir */
+const linkLength = 26
+const linksName = 'l'
+/** Layers that docker mounts. @see moby overlay.go, maxDepth */
+const maximumDepth = 128
+
+export class Overlay2Driver implements Driver {
+  readonly name = 'overlay2'
+  readonly #places: Places
+  readonly #dialect = overlayDialect(readPrivileges().canMakeDevices ? 'trusted' : 'user')
+
+  /** @param store docker's data-root; it is there, and nothing is made in it before the first place is */
+  constructor(store: string) {
+    this.#places = new Places(resolve(store), 'overlay2')
+  }
+
+  create(id: PlaceID, parent: PlaceID | undefined): void {
+    const lower = parent === undefined ? undefined : this.#lowerOf(parent)
+    const link = makeLinkName()
+    this.#places.create(id, (place) => {
+      makeDirectoryIn(place, 'diff', 0o755)
+      writeSmallFile(place, 'link', link, 0o644)
+      if (lower !== undefined) {
+        makeDirectoryIn(place, 'work', 0o700)
+        writeSmallFile(place, 'lower', lower, 0o644)
+      }
+      os.check(os.changeMode(place, homeMode), 'set the mode of', id)
+    })
+    const links = makeDirectory(join(this.#places.path, linksName), 0o700)
+    os.check(os.symlinkAt(`../${id}/diff`, links, link), 'link', link)
+    os.close(links)
+    if (parent !== undefined) this.#markCommitted(parent)
+  }
+
+  release(id: PlaceID): void {
+    this.#places.release(id)
+  }
+
+  isLocked(id: PlaceID): boolean {
+    return this.#places.isLocked(id)
+  }
+
+  exists(id: PlaceID): boolean {
+    return this.#places.exists(id)
+  }
+
+  remove(id: PlaceID): void {
+    if (!this.exists(id)) return
+    if (isMounted(join(this.#places.path, id, 'merged'))) throw busy(id)
+    const link = this.#read(id, 'link')
+    this.#places.remove(id)
+    if (link !== undefined && isLinkName(link)) os.unlinkAt(this.#places.find()!, `${linksName}/${link}`)
+  }
+
+  parents(id: PlaceID): PlaceID[] {
+    const lower = this.#read(id, 'lower')
+    return lower === undefined ? [] : lower.split(':').map((link) => this.#follow(id, link))
+  }
+
+  get(id: PlaceID, {isWritable}: {readonly isWritable: boolean}): string {
+    const path = (name: string, of = id) => join(this.#places.path, of, name)
+    const target = path('merged')
+    if (isMounted(target)) return target
+    mkdirSync(target, {recursive: true, mode: 0o700})
+    const below = this.parents(id).map((parent) => path('diff', parent))
+    const userxattr = this.#dialect.name === 'overlay-user'
+    const isUpper = isWritable && below.length > 0
+    if (isUpper) mountOverlay({lowers: below, upper: path('diff'), work: path('work'), target, userxattr})
+    else mountOverlay({lowers: [path('diff'), ...below], target, userxattr})
+    return target
+  }
+
+  put(id: PlaceID): void {
+    const target = join(this.#places.path, id, 'merged')
+    if (isMounted(target)) unmount(target)
+    rmdirSync(target)
+  }
+
+  list(): PlaceID[] {
+    return this.#places.list()
+  }
+
+  status(): (readonly [string, string])[] {
+    return [['Backing Filesystem', fileSystemName(statfsSync(this.#places.path).type)]]
+  }
+
+  startLayer(id: PlaceID, options: LayerOptions): LayerTarget {
+    const parents = this.parents(id)
+    if (parents.length >= maximumDepth) throw tooDeep(parents.length + 1)
+    const lower = new LowerLayers(parents.length, (layer) => this.#openDiff(parents[layer]!), this.#dialect)
+    return startUpper(this.#openDiff(id), lower, options)
+  }
+
+  [Symbol.dispose](): void {
+    this.#places[Symbol.dispose]()
+  }
+
+  /** Links of killed runs, which lead nowhere. */
+  removeDeadLinks(): void {
+    const home = this.#places.find()
+    const links = home === undefined ? os.ENOENT : os.openAt(home, linksName, os.O_PATH | os.O_DIRECTORY)
+    if (links < 0) return
+    try {
+      for (const link of readdirSync(os.descriptorPath(links))) {
+        const id = isLinkName(link) ? placeOf(os.readLinkAt(links, link)) : undefined
+        if (id !== undefined && !this.exists(id)) os.unlinkAt(links, link)
+      }
+    } finally {
+      os.close(links)
+    }
+  }
+
+  /** What a child of a place has as its `lower`. */
+  #lowerOf(parent: PlaceID): string {
+    const link = this.#read(parent, 'link')
+    if (link === undefined || !isLinkName(link)) throw broken(parent, 'it has no link')
+    const below = this.#read(parent, 'lower')
+    const lower = `${linksName}/${link}`
+    return below === undefined ? lower : `${lower}:${below}`
+  }
+
+  #follow(id: PlaceID, link: string): PlaceID {
+    const name = link.startsWith(`${linksName}/`) ? link.slice(linksName.length + 1) : ''
+    const parent = isLinkName(name) ? placeOf(os.readLinkAt(this.#places.find()!, link)) : undefined
+    if (parent === undefined || !this.exists(parent)) throw broken(id, `its layer ${printableText(link)} is missing`)
+    return parent
+  }
+
+  #read(id: PlaceID, name: string): string | undefined {
+    const place = this.#places.open(id)
+    try {
+      return readSmallFile(place, name)
+    } finally {
+      os.close(place)
+    }
+  }
+
+  #openDiff(id: PlaceID): number {
+    const place = this.#places.open(id)
+    try {
+      return os.check(os.openAt(place, 'diff', os.O_PLACE), `open the files of "${id}"`)
+    } finally {
+      os.close(place)
+    }
+  }
+
+  /** Docker mounts what has a child read-only from then on. */
+  #markCommitted(id: PlaceID): void {
+    const place = this.#places.open(id)
+    try {
+      writeSmallFile(place, 'committed', '', 0o600)
+    } finally {
+      os.close(place)
+    }
+  }
+}
+
+/** @see moby overlay2/randomid.go: base32 without padding */
+function makeLinkName(): string {
+  const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'
+  return Array.from(randomBytes(linkLength), (byte) => letters[byte % letters.length]).join('')
+}
+
+function isLinkName(name: string): boolean {
+  return /^[A-Z2-7]{26}$/.test(name)
+}
+
+/** The place that a link leads to. */
+function placeOf(target: string | number): PlaceID | undefined {
+  const [, id] = /^\.\.\/([^/]+)\/diff$/.exec(String(target)) ?? []
+  return id !== undefined && isPlaceID(id) ? id : undefined
+}
+
+function makeDirectoryIn(place: number, name: string, mode: number): void {
+  os.check(os.makeDirectoryAt(place, name, 0o700), 'make', name)
+  const descriptor = os.check(os.openAt(place, name, os.O_PLACE), 'open', name)
+  try {
+    os.check(os.changeModeOfPath(descriptor, mode), 'set the mode of', name)
+  } finally {
+    os.close(descriptor)
+  }
+}
+
+function broken(id: PlaceID, why: string): ImgtoolError {
+  return new ImgtoolError('STORE_INVALID', `The place "${printableText(id)}" cannot be used: ${why}`)
+}
+
+function busy(id: PlaceID): ImgtoolError {
+  return new ImgtoolError('STORE_INVALID', `The place "${printableText(id)}" is mounted`, {hint: 'Unmount it first'})
+}
+
+function tooDeep(layers: number): ImgtoolError {
+  const message = `Cannot stack ${layers} layers: docker mounts at most ${maximumDepth} with overlay2`
+  return new ImgtoolError('LIMIT_EXCEEDED', message, {
+    hint: 'Make them fewer with imgtool squash, or take --driver vfs',
+  })
+}
