@@ -1,76 +1,121 @@
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../src/cli/base-command.ts'
 import {startProgress} from '../src/cli/progress.ts'
-import {imageArgument, progressFlag, threadsFlag} from '../src/cli/shared-options.ts'
-import {selectImage} from '../src/open.ts'
+import {imageArgument, progressFlag, tagFlag, threadsFlag} from '../src/cli/shared-options.ts'
+import {type Source, selectImage, selectImages} from '../src/open.ts'
 import {printableText} from '../src/text.ts'
 import type {UnpackResult} from '../src/unpack.ts'
+import type {UnpackStoreResult} from '../src/unpack-store.ts'
 import {formatSize} from '../src/view/size.ts'
 import {formatCount} from '../src/view/text.ts'
 
+/** What people call docker's drivers, and what docker does. */
+const stores = {overlay: 'overlay2', overlay2: 'overlay2', vfs: 'vfs', aufs: 'aufs'} as const
+const drivers = ['directory', ...(Object.keys(stores) as (keyof typeof stores)[])] as const
+
+type Result = (UnpackResult & {dryRun: boolean}) | UnpackStoreResult
+
 export default class Unpack extends BaseCommand<typeof Unpack> {
-  static override readonly summary = 'Unpack an image onto a directory.'
+  static override readonly summary = "Unpack an image onto a directory, or into docker's data-root."
   static override readonly description =
-    `All layers are applied in order; deletions follow the OCI specification. Everything is verified before the directory appears, complete or not at all.
+    `All layers are applied in order; deletions follow the OCI specification, and every driver gives the same tree. Everything is verified before it appears, complete or not at all.
+With --driver overlay, vfs or aufs the target is a data-root of docker (such as /var/lib/docker): all images of the source are added to it as docker's storage driver keeps them, with their names, layers that are there already left alone. A daemon that is started on it afterwards has the images; none may run on it meanwhile.
 As root the result is exact: owners, modes, times, links, devices, capabilities, holes. As anybody else, what cannot be kept is said first, and the rest is done.`
   static override readonly args = {
     image: imageArgument,
-    directory: Args.string({description: 'where the root file system appears', ignoreStdin: true, required: true}),
+    directory: Args.string({
+      description: 'where the root file system appears, or the data-root',
+      ignoreStdin: true,
+      required: true,
+    }),
   }
   static override readonly flags = {
+    driver: Flags.option({char: 'd', default: 'directory', description: 'what to unpack onto', options: drivers})(),
     'dry-run': Flags.boolean({
       char: 'n',
       description: 'read and verify everything, write nothing',
+      exclusive: ['tag'],
     }),
     force: Flags.boolean({char: 'f', description: 'unpack over a directory that is not empty'}),
     progress: progressFlag,
-    sync: Flags.boolean({description: 'wait for the disk before the directory appears', env: 'IMGTOOL_SYNC'}),
+    sync: Flags.boolean({description: 'wait for the disk before anything appears', env: 'IMGTOOL_SYNC'}),
+    tag: tagFlag,
     threads: threadsFlag,
   }
   static override readonly examples = [
     '<%= config.bin %> <%= command.id %> app.tar rootfs',
     '<%= config.bin %> <%= command.id %> --dry-run docker-archive:app.tar:app:1.0 rootfs',
+    '<%= config.bin %> <%= command.id %> --driver overlay app.tar /var/lib/docker',
     '$ ssh host docker save app | <%= config.bin %> <%= command.id %> - rootfs',
   ]
 
-  override async run(): Promise<UnpackResult & {directory: string; dryRun: boolean}> {
+  override async run(): Promise<Result & {directory: string}> {
     const {directory} = this.args
+    const {driver} = this.flags
+    if (driver === 'directory') this.refuse('tag', 'with a data-root only: --driver overlay, vfs or aufs')
+    else for (const flag of ['force', 'dry-run'] as const) this.refuse(flag, 'with --driver directory only')
     await using source = await this.open(this.args.image)
-    const image = selectImage(source, this.platform)
-    // oclif loads every command to know them all; what only one of them needs is loaded by that one.
-    const {unpackImage} = await import('../src/unpack.ts')
     // From here on a signal has something to clean up; before, it simply ends the process.
     const {signal} = this
     const progress = startProgress('Unpacking', this.flags.progress && this.isTalking)
-    const dryRun = this.flags['dry-run']
+    const options = {
+      limits: this.limits,
+      onProgress: progress.update,
+      onWarning: (warning: {message: string; code: string}) => void this.warn(warning.message, warning.code),
+      signal,
+      sync: this.flags.sync,
+      threads: this.flags.threads,
+    }
     try {
-      const result = await unpackImage(image, directory, {
-        dryRun,
-        force: this.flags.force,
-        limits: this.limits,
-        onProgress: progress.update,
-        onStart: (losses) => losses !== undefined && this.say(losses),
-        onWarning: (warning) => void this.warn(warning.message, warning.code),
-        signal,
-        sync: this.flags.sync,
-        threads: this.flags.threads,
-      })
+      const unpack = () =>
+        driver === 'directory' ? this.unpack(source, options) : this.fill(source, stores[driver], options)
+      const {summary, result} = await unpack()
       progress.stop()
-      this.say(summary(result, directory, dryRun))
-      return {directory, dryRun, ...result}
+      this.say(`${summary} to ${printableText(directory)}`)
+      return {directory, ...result}
     } finally {
       progress.stop()
     }
   }
+
+  private async unpack(source: Source, options: object): Promise<{summary: string; result: Result}> {
+    const dryRun = this.flags['dry-run']
+    const image = selectImage(source, this.platform)
+    // oclif loads every command to know them all; what only one of them needs is loaded by that one.
+    const {unpackImage} = await import('../src/unpack.ts')
+    const result = await unpackImage(image, this.args.directory, {
+      ...options,
+      dryRun,
+      force: this.flags.force,
+      onStart: (losses) => losses !== undefined && this.say(losses),
+    })
+    const {layers} = result
+    const counts = [formatCount(layers, 'layer'), ...countChanges(result)]
+    return {summary: `${dryRun ? 'Would unpack' : 'Unpacked'} ${counts.join(', ')}`, result: {dryRun, ...result}}
+  }
+
+  private async fill(
+    source: Source,
+    driver: UnpackStoreResult['driver'],
+    options: object,
+  ): Promise<{summary: string; result: Result}> {
+    const images = selectImages(source, this.platform)
+    const {unpackIntoStore} = await import('../src/unpack-store.ts')
+    const result = await unpackIntoStore({source, images}, this.args.directory, driver, {
+      ...options,
+      names: this.flags.tag ?? [],
+    })
+    const {added, shared} = result
+    const there = shared === 0 ? '' : ` (${shared} more were there)`
+    const counts = [
+      formatCount(images.length, 'image'),
+      `${formatCount(added, 'layer')}${there}`,
+      ...countChanges(result),
+    ]
+    return {summary: `Unpacked ${counts.join(', ')} with ${driver}`, result}
+  }
 }
 
-function summary({layers, entries, bytes, whiteouts}: UnpackResult, directory: string, dryRun: boolean): string {
-  const verb = dryRun ? 'Would unpack' : 'Unpacked'
-  const counts = [
-    formatCount(layers, 'layer'),
-    formatCount(entries, 'entry', 'entries'),
-    formatSize(bytes),
-    formatCount(whiteouts, 'whiteout'),
-  ]
-  return `${verb} ${counts.join(', ')} to ${printableText(directory)}`
+function countChanges({entries, bytes, whiteouts}: Pick<UnpackResult, 'entries' | 'bytes' | 'whiteouts'>): string[] {
+  return [formatCount(entries, 'entry', 'entries'), formatSize(bytes), formatCount(whiteouts, 'whiteout')]
 }

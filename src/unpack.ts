@@ -121,7 +121,7 @@ export async function unpackImage(image: Image, target: string, options: UnpackO
 }
 
 /** The numbers of system calls and their flags are those of these processors; the drivers are loaded only after this. */
-function requireSystem(): void {
+export function requireSystem(): void {
   if (process.platform === 'linux' && ['x64', 'arm64'].includes(process.arch)) return
   const here = `${process.platform} on ${process.arch}`
   throw new ImgtoolError('PLATFORM_UNSUPPORTED', `Cannot unpack on ${here}: it needs Linux on x64 or arm64`)
@@ -164,7 +164,7 @@ function finishLayer({index}: Layer, finish: () => void): void {
 }
 
 /** Counts changes on their way. */
-class Counter implements ChangeSink {
+export class Counter implements ChangeSink {
   target: ChangeSink | undefined
   #entries = 0
   #bytes = 0

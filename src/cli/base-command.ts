@@ -120,6 +120,13 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
     for (const line of this.#warnings.lines()) process.stderr.write(`${printableText(line)}\n`)
   }
 
+  /** Refuses a flag that would mean nothing. @throws {ImgtoolError} REFERENCE_INVALID where it was given */
+  protected refuse(flag: string & keyof FlagsOf<T>, why: string): void {
+    const value: unknown = this.flags[flag]
+    if (value === undefined || value === false) return
+    throw new ImgtoolError('REFERENCE_INVALID', `Cannot use --${flag}: it is for use ${why}`)
+  }
+
   /** Whether a person is told what is done: progress and results beside the output. */
   protected get isTalking(): boolean {
     return !this.flags.quiet && !this.jsonEnabled()

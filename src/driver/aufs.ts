@@ -17,6 +17,7 @@ import {mountAufs} from './mount-aufs.ts'
 import {isMounted, unmount} from './mounts.ts'
 import {isPlaceID} from './place-id.ts'
 import {homeMode, makeDirectory, Places} from './places.ts'
+import {listDirectory} from './remove.ts'
 import {readSmallFile, writeSmallFile} from './small-file.ts'
 import {startUpper} from './upper.ts'
 
@@ -34,10 +35,10 @@ export class AufsDriver implements Driver {
 
   create(id: PlaceID, parent: PlaceID | undefined): void {
     const below = parent === undefined ? [] : [parent, ...this.parents(parent)]
-    this.#places.make()
+    // First, so that nobody takes what is beside it for something that is left.
+    this.#places.create(id, (place) => os.check(os.changeMode(place, 0o755), 'set the mode of', id))
     this.#within('mnt', (mounts) => void os.makeDirectoryAt(mounts, id, 0o755))
     this.#within('layers', (lists) => writeSmallFile(lists, id, below.map((one) => `${one}\n`).join(''), 0o644))
-    this.#places.create(id, (place) => os.check(os.changeMode(place, 0o755), 'set the mode of', id))
   }
 
   release(id: PlaceID): void {
@@ -85,6 +86,13 @@ export class AufsDriver implements Driver {
   put(id: PlaceID): void {
     const target = join(this.#home, 'mnt', id)
     if (isMounted(target)) unmount(target)
+  }
+
+  tidy(): void {
+    const left = (directory: number) => listDirectory(directory).filter((id) => isPlaceID(id) && !this.exists(id))
+    if (this.#places.find() === undefined) return
+    this.#within('layers', (lists) => left(lists).forEach((id) => void os.unlinkAt(lists, id)))
+    this.#within('mnt', (mounts) => left(mounts).forEach((id) => void os.removeDirectoryAt(mounts, id)))
   }
 
   list(): PlaceID[] {

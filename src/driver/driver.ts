@@ -43,6 +43,8 @@ export interface Driver extends Disposable {
    */
   get(id: PlaceID, how: {readonly isWritable: boolean}): string
   put(id: PlaceID): void
+  /** Removes what the driver keeps beside its places of places that are gone. */
+  tidy(): void
   /** All places, in no order. */
   list(): PlaceID[]
   /** What `docker info` says of it: names and values, in docker's order. */

@@ -119,8 +119,8 @@ export class Overlay2Driver implements Driver {
     this.#places[Symbol.dispose]()
   }
 
-  /** Links of killed runs, which lead nowhere. */
-  removeDeadLinks(): void {
+  /** Removes links that lead nowhere. */
+  tidy(): void {
     const home = this.#places.find()
     const links = home === undefined ? os.ENOENT : os.openAt(home, linksName, os.O_PATH | os.O_DIRECTORY)
     if (links < 0) return

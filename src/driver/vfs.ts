@@ -73,6 +73,10 @@ export class VfsDriver implements Driver {
     // Nothing was mounted.
   }
 
+  tidy(): void {
+    // There is nothing beside the places.
+  }
+
   list(): PlaceID[] {
     return this.#places.list()
   }

@@ -49,6 +49,8 @@ export interface ReadTools {
 export interface ReadOptions {
   /** Is told now and then how many stored bytes have been read. */
   readonly onRead?: ((bytes: number) => void) | undefined
+  /** Takes the uncompressed tar, piece by piece, each of which is valid until it returns or resolves. */
+  readonly onTar?: ((chunk: Buffer) => Promise<void> | undefined) | undefined
   /** Ends the run between two chunks. */
   readonly signal?: AbortSignal | undefined
   readonly tools?: ReadTools | undefined
@@ -196,7 +198,7 @@ export class TarReading {
    */
   async *tar(): AsyncGenerator<Buffer> {
     const {blob, diffID, digest} = this.#layer
-    const {tools, onRead = () => {}} = this.#options
+    const {tools, onTar, onRead = () => {}} = this.#options
     this.#compression = await compressionOf(blob)
     // The bytes of an uncompressed layer are hashed once, for both of its digests.
     const isSame = this.#compression === 'none' && algorithmOf(digest) === algorithmOf(diffID)
@@ -209,6 +211,7 @@ export class TarReading {
       this.#options.signal?.throwIfAborted()
       this.#count(chunk)
       plain.update(chunk)
+      await onTar?.(chunk)
       yield chunk
     }
   }

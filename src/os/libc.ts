@@ -42,6 +42,7 @@ const SEEK_HOLE = 4
 /** @see linux include/uapi/linux/fs.h: _IOW(0x94, 9, int) */
 const FICLONE = 0x40049409
 const LOCK_EX_NB = 2 | 4
+const LOCK_UN = 8
 
 export const S_IFMT = 0o170000
 export const S_IFREG = 0o100000
@@ -418,6 +419,10 @@ export function exchangeAt(directory: number, one: ByteString, other: ByteString
 /** Takes an exclusive lock, or fails with EAGAIN. It ends with the descriptor, whatever ends the process. */
 export function lock(descriptor: number): number {
   return calls.flock(descriptor, LOCK_EX_NB)
+}
+
+export function unlock(descriptor: number): number {
+  return calls.flock(descriptor, LOCK_UN)
 }
 
 /** Writes what the file system has in memory. */

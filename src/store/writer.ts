@@ -1,0 +1,288 @@
+/**
+ * Adds layers, images and names to docker's data-root, in this order: what is referred to is there before whoever refers to
+ * it. Everything appears by a rename; files are on the disk before.
+ *
+ * @see moby layer/filestore.go, image/fs.go, reference/store.go at v20.10 to v24
+ */
+import {randomBytes} from 'node:crypto'
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs'
+import {join, resolve} from 'node:path'
+import {setTimeout as sleep} from 'node:timers/promises'
+import {type Digest, digestHex} from '../digest.ts'
+import type {Driver} from '../driver/driver.ts'
+import {makeStaging, removeLeftovers} from '../driver/staging.ts'
+import {ImgtoolError} from '../errors.ts'
+import {parseDocument} from '../image/json.ts'
+import {splitTag} from '../image/names.ts'
+import * as os from '../os/libc.ts'
+import {fromText, printableText} from '../text.ts'
+import {
+  configPath,
+  configsName,
+  isID,
+  layerFile,
+  layerPath,
+  layersName,
+  metadataRoot,
+  repositoriesName,
+  repositoriesSchema,
+} from './layout.ts'
+
+/** A layer that the store has. */
+export interface StoredLayer {
+  readonly chainID: Digest
+  readonly diffID: Digest
+  /** Of its place. */
+  readonly cacheID: string
+}
+
+/** What a layer is, besides its files. */
+export interface LayerFacts extends StoredLayer {
+  /** Bytes of its files. */
+  readonly size: number
+  /** ChainID of the layers below; undefined for a base. */
+  readonly parent: Digest | undefined
+}
+
+/** Milliseconds between two attempts to get the lock, which nobody has for long. */
+const lockInterval = 10
+/** Mode of all that is docker's own. */
+const [directoryMode, fileMode] = [0o700, 0o600]
+const temporaryName = 'layerdb/tmp'
+const noTarget = ''
+
+/** Close it. Several processes may have one for the same store at a time. */
+export class StoreWriter implements Disposable {
+  readonly #store: string
+  readonly #root: string
+  readonly #driver: Driver
+  readonly #descriptor: number
+
+  /**
+   * @param store docker's data-root; made where it is missing
+   * @throws {ImgtoolError} PERMISSION_DENIED, TARGET_INVALID
+   */
+  constructor(store: string, driver: Driver) {
+    this.#store = resolve(store)
+    this.#root = join(this.#store, metadataRoot(driver.name))
+    this.#driver = driver
+    this.#attempt(() => {
+      mkdirSync(this.#store, {recursive: true, mode: 0o710})
+      for (const name of [configsName, 'imagedb/metadata/sha256', layersName, temporaryName])
+        mkdirSync(join(this.#root, name), {recursive: true, mode: directoryMode})
+    })
+    this.#descriptor = os.check(
+      os.openAt(os.AT_FDCWD, fromText(this.#store), os.O_RDONLY | os.O_DIRECTORY),
+      `open "${printableText(store)}"`,
+    )
+  }
+
+  /**
+   * Keeps other runs from changing what refers to what. Dispose of it soon.
+   *
+   * @throws the signal's reason
+   */
+  async lock(signal?: AbortSignal): Promise<Disposable> {
+    while (os.lock(this.#descriptor) === os.EAGAIN) await sleep(lockInterval, undefined, signal && {signal})
+    return {[Symbol.dispose]: () => void os.unlock(this.#descriptor)}
+  }
+
+  /** What is there under a chainID; undefined also where a part of it is missing. */
+  layer(chainID: Digest): StoredLayer | undefined {
+    const read = (name: string) => this.#line(`${layerPath(chainID)}/${name}`)
+    const [cacheID = '', diffID] = [read(layerFile.cacheID), read(layerFile.diffID)]
+    if (diffID === undefined || !isID(cacheID) || !this.#driver.exists(cacheID)) return undefined
+    return {chainID, diffID: diffID as Digest, cacheID}
+  }
+
+  /** Begins to write down a layer. */
+  startLayer(): NewLayer {
+    const parent = os.check(
+      os.openAt(os.AT_FDCWD, fromText(join(this.#root, temporaryName)), os.O_PATH | os.O_DIRECTORY),
+      'open the layers of the store',
+    )
+    try {
+      removeLeftovers(parent, noTarget)
+      const {name, descriptor} = makeStaging(parent, noTarget, 'a layer')
+      return new NewLayer(join(this.#root, temporaryName, name), descriptor, this.#root)
+    } finally {
+      os.close(parent)
+    }
+  }
+
+  /** Makes an image of layers that are there. */
+  addImage(imageID: Digest, config: Buffer, parent: Digest | undefined): void {
+    this.#write(configPath(imageID), config)
+    if (parent === undefined) return
+    const metadata = `imagedb/metadata/sha256/${digestHex(imageID)}`
+    mkdirSync(join(this.#root, metadata), {recursive: true, mode: directoryMode})
+    this.#write(`${metadata}/parent`, Buffer.from(parent))
+  }
+
+  /** Gives names to images, which other images have no more. Call with the {@link lock}. */
+  addNames(names: ReadonlyMap<string, Digest>): void {
+    if (names.size === 0) return
+    const repositories = this.#readRepositories()
+    for (const [name, imageID] of names) {
+      const {repository} = splitTag(name)!
+      const references = repositories.get(repository) ?? new Map<string, string>()
+      repositories.set(repository, references.set(name, imageID))
+    }
+    const sorted = [...repositories].toSorted(([one], [other]) => (one < other ? -1 : 1))
+    const document = {
+      Repositories: Object.fromEntries(sorted.map(([name, references]) => [name, Object.fromEntries(references)])),
+    }
+    this.#write(repositoriesName, Buffer.from(JSON.stringify(document)))
+  }
+
+  /**
+   * Removes what killed runs left: places that nothing refers to and nobody has locked. Call with the {@link lock}.
+   *
+   * @returns their ids
+   */
+  removeLeftovers(): string[] {
+    const used = this.#usedPlaces()
+    const left = this.#driver.list().filter((id) => !used.has(id) && !this.#driver.isLocked(id))
+    for (const id of left) this.#driver.remove(id)
+    this.#driver.tidy()
+    return left
+  }
+
+  /** Waits until the disk has everything. */
+  sync(): void {
+    os.check(os.syncFileSystem(this.#descriptor), 'write to the disk')
+  }
+
+  [Symbol.dispose](): void {
+    os.close(this.#descriptor)
+  }
+
+  /** Of layers, and of containers with what they begin from. */
+  #usedPlaces(): Set<string> {
+    const of = (directory: string, names: readonly string[]) =>
+      this.#list(directory).flatMap((entry) => names.map((name) => this.#line(`${directory}/${entry}/${name}`) ?? ''))
+    return new Set([...of(layersName, [layerFile.cacheID]), ...of('layerdb/mounts', ['mount-id', 'init-id'])])
+  }
+
+  #readRepositories(): Map<string, Map<string, string>> {
+    const path = join(this.#root, repositoriesName)
+    const bytes = this.#attempt(() => unlessMissing(() => readFileSync(path)))
+    if (bytes === undefined) return new Map()
+    const {Repositories: found} = parseDocument(bytes, repositoriesName, repositoriesSchema)
+    return new Map([...found].map(([name, references]) => [name, new Map(references)]))
+  }
+
+  #list(directory: string): string[] {
+    return this.#attempt(() => unlessMissing(() => readdirSync(join(this.#root, directory)))) ?? []
+  }
+
+  #line(path: string): string | undefined {
+    return this.#attempt(() => unlessMissing(() => readFileSync(join(this.#root, path), 'latin1').trim()))
+  }
+
+  /** Replaces a file at once. */
+  #write(path: string, bytes: Buffer): void {
+    const full = join(this.#root, path)
+    const temporary = `${full}.imgtool-${randomBytes(6).toString('hex')}`
+    this.#attempt(() => {
+      try {
+        writeNew(temporary, bytes)
+        renameSync(temporary, full)
+      } catch (error) {
+        rmSync(temporary, {force: true})
+        throw error
+      }
+    })
+  }
+
+  #attempt<Result>(use: () => Result): Result {
+    return attempt(use, `write the store "${printableText(this.#store)}"`)
+  }
+}
+
+/** The metadata of a layer that is being read. Commit it or abort it. */
+export class NewLayer {
+  readonly #path: string
+  readonly #descriptor: number
+  readonly #root: string
+  #isOpen = true
+
+  constructor(path: string, descriptor: number, root: string) {
+    this.#path = path
+    this.#descriptor = descriptor
+    this.#root = root
+  }
+
+  /** Where its tar-split is written. */
+  get tarSplitPath(): string {
+    return join(this.#path, layerFile.tarSplit)
+  }
+
+  /** Makes the layer one of the store. Call with the store's lock, and after {@link StoreWriter.layer} found none. */
+  commit({chainID, diffID, cacheID, size, parent}: LayerFacts): void {
+    attempt(() => {
+      const files = {
+        [layerFile.diffID]: diffID,
+        [layerFile.cacheID]: cacheID,
+        [layerFile.size]: String(size),
+        ...(parent && {[layerFile.parent]: parent}),
+      }
+      for (const [name, text] of Object.entries(files)) writeNew(join(this.#path, name), Buffer.from(text))
+      const target = join(this.#root, layerPath(chainID))
+      // What is there is a part of a layer, which nobody can use.
+      rmSync(target, {recursive: true, force: true})
+      renameSync(this.#path, target)
+    }, 'write down a layer')
+    this.#close()
+  }
+
+  /** Does nothing after {@link commit}. */
+  abort(): void {
+    if (this.#isOpen) rmSync(this.#path, {recursive: true, force: true})
+    this.#close()
+  }
+
+  #close(): void {
+    if (this.#isOpen) os.close(this.#descriptor)
+    this.#isOpen = false
+  }
+}
+
+function writeNew(path: string, bytes: Buffer): void {
+  const descriptor = openSync(path, 'wx', fileMode)
+  try {
+    for (let done = 0; done < bytes.length; ) done += writeSync(descriptor, bytes, done)
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+function unlessMissing<Result>(use: () => Result): Result | undefined {
+  try {
+    return use()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+function attempt<Result>(use: () => Result, action: string): Result {
+  try {
+    return use()
+  } catch (error) {
+    const {code} = error as NodeJS.ErrnoException
+    if (error instanceof ImgtoolError || code === undefined) throw error
+    throw os.systemError(code, action, error)
+  }
+}

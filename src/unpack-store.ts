@@ -1,0 +1,292 @@
+/** Unpacks images into docker's data-root: what a daemon that is started on it finds as its own. */
+import {randomBytes} from 'node:crypto'
+import {createWriteStream} from 'node:fs'
+import {finished} from 'node:stream/promises'
+import {createGzip} from 'node:zlib'
+import type {CopiedLayer} from './copy-layer.ts'
+import type {Digest} from './digest.ts'
+import type {Driver, DriverName} from './driver/driver.ts'
+import {ImgtoolError} from './errors.ts'
+import {chainIDs} from './image/chain.ts'
+import {requireWhole} from './image/missing.ts'
+import type {Image, Layer} from './image/model.ts'
+import {ChangeDecoder, type OnWarning} from './layer/change.ts'
+import {type Budget, countEntry, readLayer, startBudget} from './layer/read.ts'
+import {defaultLimits, type Limits} from './limits.ts'
+import {toNewImages} from './new-images.ts'
+import {renameImages} from './new-names.ts'
+import type {Source} from './open.ts'
+import {TarSplitWriter} from './store/tar-split-writer.ts'
+import {StoreWriter} from './store/writer.ts'
+import {startThreads, type Threads} from './threads.ts'
+import {Counter, type Progress, requireSystem} from './unpack.ts'
+
+export interface UnpackStoreOptions {
+  /** Names instead of those that the images have. */
+  readonly names?: readonly string[]
+  /** Wait until the disk has a layer before it is one of the store. @default false */
+  readonly sync?: boolean
+  readonly threads?: number | undefined
+  readonly limits?: Limits
+  readonly onWarning?: OnWarning
+  readonly onProgress?: (progress: Progress) => void
+  readonly signal?: AbortSignal
+}
+
+export interface UnpackStoreResult {
+  readonly driver: DriverName
+  readonly images: readonly {
+    readonly imageID: Digest
+    readonly names: readonly string[]
+    readonly diffIDs: readonly Digest[]
+  }[]
+  /** Layers that the store did not have. */
+  readonly added: number
+  /** Layers that it had. */
+  readonly shared: number
+  /** Of the layers that were added. */
+  readonly entries: number
+  readonly bytes: number
+  readonly whiteouts: number
+}
+
+/**
+ * Unpacks images into a store. Layers that are there already are left as they are and not read; each other one appears when
+ * it is complete and verified, an image with its last layer, and names in the end. Several runs may fill one store at a time,
+ * but no daemon may run on it.
+ *
+ * @throws {ImgtoolError} as `unpackImage`, and STORE_INVALID
+ */
+export async function unpackIntoStore(
+  {source, images}: {readonly source: Source; readonly images: readonly Image[]},
+  store: string,
+  name: DriverName,
+  options: UnpackStoreOptions = {},
+): Promise<UnpackStoreResult> {
+  requireSystem()
+  for (const image of images) requireWhole(image)
+  const named = renameImages(images, {format: 'docker-archive', path: store}, options)
+  using driver = await openDriver(name, store)
+  using writer = new StoreWriter(store, driver)
+  const run = new Run(driver, writer, options)
+  await run.removeLeftovers()
+  const layers = await run.addLayers(named)
+  const written = await toNewImages(
+    named.map((image, at) => ({image, layers: layers[at]!})),
+    source,
+    false,
+  )
+  if (options.sync) writer.sync()
+  using _ = await writer.lock(options.signal)
+  for (const {imageID, config, parent} of written) writer.addImage(imageID, config, parent)
+  writer.addNames(new Map(written.flatMap(({names, imageID}) => names.map((each) => [each, imageID] as const))))
+  if (options.sync) writer.sync()
+  const described = written.map(({imageID, names}, at) => ({
+    imageID,
+    names,
+    diffIDs: layers[at]!.map(({diffID}) => diffID),
+  }))
+  return {driver: name, images: described, ...run.result()}
+}
+
+/** Loads one driver: each needs things of its own. */
+export async function openDriver(name: DriverName, store: string): Promise<Driver> {
+  switch (name) {
+    case 'overlay2': {
+      const {Overlay2Driver} = await import('./driver/overlay2.ts')
+      return new Overlay2Driver(store)
+    }
+    case 'aufs': {
+      const {AufsDriver} = await import('./driver/aufs.ts')
+      return new AufsDriver(store)
+    }
+    case 'vfs': {
+      const {VfsDriver} = await import('./driver/vfs.ts')
+      return new VfsDriver(store)
+    }
+  }
+}
+
+/** A layer and those below it, as the store has them. */
+interface Stack {
+  readonly chainID: Digest
+  readonly diffID: Digest
+  readonly cacheID: string
+}
+
+class Run {
+  readonly #driver: Driver
+  readonly #writer: StoreWriter
+  readonly #options: UnpackStoreOptions
+  readonly #counter = new Counter()
+  #added = 0
+  #shared = 0
+
+  constructor(driver: Driver, writer: StoreWriter, options: UnpackStoreOptions) {
+    this.#driver = driver
+    this.#writer = writer
+    this.#options = options
+  }
+
+  async removeLeftovers(): Promise<void> {
+    using _ = await this.#writer.lock(this.#options.signal)
+    this.#writer.removeLeftovers()
+  }
+
+  /** @returns of each image the layers, base first */
+  async addLayers(images: readonly Image[]): Promise<CopiedLayer[][]> {
+    const all: CopiedLayer[][] = []
+    for (const image of images) all.push(await this.#addImage(image))
+    return all
+  }
+
+  result(): Pick<UnpackStoreResult, 'added' | 'shared' | 'entries' | 'bytes' | 'whiteouts'> {
+    return {added: this.#added, shared: this.#shared, ...this.#counter.counts()}
+  }
+
+  async #addImage(image: Image): Promise<CopiedLayer[]> {
+    const {limits = defaultLimits} = this.#options
+    const budget = startBudget(limits)
+    await using threads = await startThreads(image, this.#options.threads)
+    const copied: CopiedLayer[] = []
+    let below: Stack | undefined
+    try {
+      for (const layer of image.layers) {
+        below = this.#find(layer, below) ?? (await this.#add(layer, image, {below, budget, threads}))
+        const {diffID} = below
+        copied.push({
+          diffID,
+          digest: diffID,
+          size: layer.blob.size,
+          compression: 'none',
+          isDropped: false,
+          isKept: false,
+        })
+      }
+      return copied
+    } finally {
+      // What threads open while they start could be what cleaning up lacks.
+      await threads.settled
+    }
+  }
+
+  #find({diffID}: Layer, below: Stack | undefined): Stack | undefined {
+    const found = diffID === undefined ? undefined : this.#writer.layer(chainOn(below, diffID))
+    if (found?.diffID !== diffID) return undefined
+    this.#shared++
+    return found
+  }
+
+  async #add(
+    layer: Layer,
+    image: Image,
+    {below, budget, threads}: {below: Stack | undefined; budget: Budget; threads: Threads},
+  ): Promise<Stack> {
+    const cacheID = randomBytes(32).toString('hex')
+    const written = this.#writer.startLayer()
+    try {
+      this.#driver.create(cacheID, below?.cacheID)
+      const bytes = this.#counter.counts().bytes
+      const diffID = await this.#fill(layer, image, {cacheID, budget, threads, tarSplit: written.tarSplitPath})
+      const chainID = chainOn(below, diffID)
+      if (this.#options.sync) this.#writer.sync()
+      using _ = await this.#writer.lock(this.#options.signal)
+      const other = this.#writer.layer(chainID)
+      if (other !== undefined) {
+        // Another run was faster.
+        this.#driver.remove(cacheID)
+        return other
+      }
+      written.commit({chainID, diffID, cacheID, size: this.#counter.counts().bytes - bytes, parent: below?.chainID})
+      this.#driver.release(cacheID)
+      this.#added++
+      return {chainID, diffID, cacheID}
+    } catch (error) {
+      this.#driver.remove(cacheID)
+      throw error instanceof ImgtoolError ? error.within({layer: layer.index}) : error
+    } finally {
+      written.abort()
+    }
+  }
+
+  async #fill(
+    layer: Layer,
+    {layers}: Image,
+    {cacheID, budget, threads, tarSplit}: {cacheID: string; budget: Budget; threads: Threads; tarSplit: string},
+  ): Promise<Digest> {
+    const {onProgress, onWarning, signal} = this.#options
+    const warn: OnWarning = (warning) => onWarning?.({layer: layer.index, ...warning})
+    const totalBytes = layers.reduce((sum, {blob}) => sum + blob.size, 0)
+    const before = layers.slice(0, layer.index).reduce((sum, {blob}) => sum + blob.size, 0)
+    const target = this.#driver.startLayer(cacheID, {
+      onWarning: warn,
+      thread: threads.files,
+      onImplied: () => countEntry(budget),
+    })
+    try {
+      this.#counter.target = target.changes
+      const decoder = new ChangeDecoder(this.#counter, warn)
+      const split = new TarSplitFile(tarSplit, budget.limits)
+      const facts = await split.whileOpen((onTar) =>
+        readLayer(layer, decoder, budget, {
+          signal,
+          tools: threads.tools,
+          onTar,
+          onRead: (read) => onProgress?.({layer: layer.index, layers: layers.length, bytes: before + read, totalBytes}),
+        }),
+      )
+      decoder.finish()
+      target.finish()
+      return facts.diffID
+    } finally {
+      target.close()
+    }
+  }
+}
+
+function chainOn(below: Stack | undefined, diffID: Digest): Digest {
+  return below === undefined ? diffID : chainIDs([below.chainID, diffID]).at(-1)!
+}
+
+/** Writes a layer's tar-split beside its files. */
+class TarSplitFile {
+  readonly #path: string
+  readonly #limits: Limits
+
+  constructor(path: string, limits: Limits) {
+    this.#path = path
+    this.#limits = limits
+  }
+
+  /** Is complete when reading is, and closed whatever happens. */
+  async whileOpen<Result>(
+    read: (onTar: (chunk: Buffer) => Promise<void> | undefined) => Promise<Result>,
+  ): Promise<Result> {
+    const gzip = createGzip({level: 4})
+    const file = createWriteStream(this.#path, {mode: 0o600, flush: true})
+    const done = finished(gzip.pipe(file))
+    // Whoever awaits it learns of a failure; until then nobody does.
+    done.catch(() => {})
+    let isFull = false
+    const split = new TarSplitWriter(this.#limits, (json) => {
+      isFull = !gzip.write(json)
+    })
+    const onTar = (chunk: Buffer) => {
+      split.update(chunk)
+      if (!isFull) return undefined
+      isFull = false
+      return Promise.race([new Promise<void>((resolve) => gzip.once('drain', resolve)), done])
+    }
+    try {
+      const result = await read(onTar)
+      split.finish()
+      gzip.end()
+      await done
+      return result
+    } catch (error) {
+      gzip.destroy()
+      file.destroy()
+      throw error
+    }
+  }
+}
