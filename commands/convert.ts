@@ -22,7 +22,8 @@ or a path that ends in .tar (docker-archive), .oci.tar (oci-archive) or a slash 
 All images of the source are written, with their names and platforms, layers once. Configs are copied byte for byte, so that image IDs stay; layers, too, unless --compression says otherwise or the format's readers do not take them. Times in the archive are SOURCE_DATE_EPOCH, or 0.`
   static override readonly args = {
     source: Args.string({
-      description: 'archive, directory, or one image of it: PATH[:NAME|:@INDEX]; - is standard input',
+      description:
+        'archive, directory, or one image of it: PATH[:NAME|:@INDEX]; - is standard input, docker-root:DIR a data-root of docker',
       ignoreStdin: true,
       required: true,
     }),
@@ -43,6 +44,7 @@ All images of the source are written, with their names and platforms, layers onc
   }
   static override readonly examples = [
     '<%= config.bin %> <%= command.id %> old.tar oci-archive:new.tar',
+    '<%= config.bin %> <%= command.id %> docker-root:/mnt/olddisk/var/lib/docker oci:rescued',
     '<%= config.bin %> <%= command.id %> --compression zstd app.tar:app:1.0 oci:layout:app:1.0',
     '$ zcat old.tar.gz | <%= config.bin %> <%= command.id %> - docker-archive:- | docker load',
   ]

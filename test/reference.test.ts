@@ -16,6 +16,12 @@ const parsed: Record<string, Reference> = {
   'docker-archive:app.tar:@2': {transport: 'docker-archive', path: 'app.tar', index: 2},
   'docker-1.10:app:v1': {transport: 'docker-1.10', path: 'app', name: 'v1'},
   'docker-v1:app': {transport: 'docker-v1', path: 'app'},
+  'docker-root:/mnt/docker': {transport: 'docker-root', path: '/mnt/docker'},
+  'docker-root:/mnt/docker:busybox:1.36': {transport: 'docker-root', path: '/mnt/docker', name: 'busybox:1.36'},
+  'docker-root:docker:vfs': {transport: 'docker-root', path: 'docker', driver: 'vfs'},
+  'docker-root:docker:vfs:vfs:1': {transport: 'docker-root', path: 'docker', driver: 'vfs', name: 'vfs:1'},
+  'docker-root:docker:overlay2:@1': {transport: 'docker-root', path: 'docker', driver: 'overlay2', index: 1},
+  'docker-root:docker:vfsx:1': {transport: 'docker-root', path: 'docker', name: 'vfsx:1'},
   'oci:layout': {transport: 'oci', path: 'layout'},
   'oci:layout:v1': {transport: 'oci', path: 'layout', name: 'v1'},
   'oci-archive:app.tar:v1': {transport: 'oci-archive', path: 'app.tar', name: 'v1'},
@@ -93,7 +99,10 @@ test('what is not printable is escaped in the message', (t) => {
 })
 
 const path = fc
-  .string({minLength: 1, unit: fc.constantFrom('a', 'b', ':', '/', '.', '-', '@', ' ', 'é', 'oci:', 'docker-archive:')})
+  .string({
+    minLength: 1,
+    unit: fc.constantFrom('a', 'b', ':', '/', '.', '-', '@', ' ', 'é', 'oci:', 'docker-archive:', 'docker-root:'),
+  })
   .filter((text) => !text.startsWith('-:'))
 const selector = fc.oneof(
   fc.constant({}),
@@ -101,14 +110,19 @@ const selector = fc.oneof(
   fc.record({index: fc.nat()}),
 )
 const explicit = fc.record({transport: fc.constantFrom('docker-archive', 'oci', 'oci-archive'), path})
+const store = fc.record({
+  transport: fc.constant('docker-root'),
+  path,
+  driver: fc.constantFrom('overlay2', 'overlay', 'vfs', 'zfs'),
+})
 const bare = fc.record({
   transport: fc.constant('auto'),
-  path: path.filter((text) => !/^(oci|docker-archive):/.test(text)),
+  path: path.filter((text) => !/^(oci|docker-archive|docker-root):/.test(text)),
 })
 
 test('reading is the inverse of writing', (t) => {
   fc.assert(
-    fc.property(fc.oneof(explicit, bare), selector, (place, image) => {
+    fc.property(fc.oneof(explicit, bare, store), selector, (place, image) => {
       const reference = {...place, ...image} as Reference
       const exists = (candidate: string) => candidate === reference.path
       t.deepEqual(parseReference(formatReference(reference), exists), reference)

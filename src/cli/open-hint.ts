@@ -4,7 +4,7 @@ import type {Reference} from '../reference.ts'
 
 /** @see distribution/reference, the grammar of names; a path that says it is one, or what it holds, is not meant */
 const imageName =
-  /^(?!(?:oci|oci-archive|docker-archive|docker-1\.10|docker-v1):|.*\.(?:tar|tgz|gz|xz|zst|bz2)(?::|$))[a-z0-9]+(?:[._/-]+[a-z0-9]+)*(?::\w[\w.-]{0,127})?$/
+  /^(?!(?:oci|oci-archive|docker-archive|docker-1\.10|docker-v1|docker-root):|.*\.(?:tar|tgz|gz|xz|zst|bz2)(?::|$))[a-z0-9]+(?:[._/-]+[a-z0-9]+)*(?::\w[\w.-]{0,127})?$/
 
 /**
  * Adds to an error of opening what helps: how to have an image saved, where its name was typed as every docker command takes

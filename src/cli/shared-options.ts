@@ -5,13 +5,15 @@ import {Args, Flags} from '@oclif/core'
 const ignoreStdin = true
 
 export const imageArgument = Args.string({
-  description: 'image: PATH[:NAME|:@INDEX], with a transport in front or not; - is standard input',
+  description:
+    'image: PATH[:NAME|:@INDEX], with a transport in front or not; - is standard input, docker-root:DIR a data-root of docker',
   ignoreStdin,
   required: true,
 })
 
 export const archivesArgument = Args.string({
-  description: 'archive or directory, or one image of it: PATH[:NAME|:@INDEX]; - is standard input',
+  description:
+    'archive or directory, or one image of it: PATH[:NAME|:@INDEX]; - is standard input, docker-root:DIR a data-root of docker',
   ignoreStdin,
   multiple: true,
   required: true,

@@ -120,6 +120,9 @@ function unknownFormat(archive: Archive): ImgtoolError {
       'A layer alone has no config: give the whole archive',
     )
   }
+  if (archive.kind === 'directory' && first(/^(image\/[^/]+\/imagedb|graph\/[0-9a-f]{64})$/)) {
+    return notAnImage('looks like the data-root of a docker', `Give it as docker-root:${printableText(archive.label)}`)
+  }
   if (archive.kind === 'tar' || first(/^(etc|usr|bin)(\/|$)/)) {
     return notAnImage(
       'looks like a root file system (docker export, buildx type=tar) or a plain layer',

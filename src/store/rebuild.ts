@@ -10,24 +10,27 @@ import type {Entry} from '../layer/tar/entry.ts'
 import {blockSize} from '../layer/tar/header.ts'
 import {encodeEntry, endOfTar} from '../layer/tar/writer.ts'
 import {type ByteString, printable} from '../text.ts'
-import {type Found, find, namesIn, walkLayer} from './layer-walk.ts'
+import {type Found, namesIn, walkLayer} from './layer-walk.ts'
 import type {StoreDriver} from './layout.ts'
+import type {LayerFiles} from './store-files.ts'
 import type {Piece} from './tar-split.ts'
+
+/** The layer below, where a driver keeps whole trees. */
+export interface Below {
+  readonly files: LayerFiles
+  /** What differs from it, by path. @see changedPaths */
+  readonly changed: ReadonlySet<ByteString>
+}
 
 /**
  * The pieces of the tar.
  *
- * @param root the layer's own directory
- * @param parent the directory of the layer below, which vfs copied; undefined at the base
+ * @param below undefined at the base, and for drivers that keep only what differs
  * @throws {ImgtoolError} WHITEOUT_INVALID for a file whose name would be a whiteout
  */
-export function* rebuildTar(
-  driver: StoreDriver,
-  root: ConfinedRoot,
-  parent: ConfinedRoot | undefined,
-): Generator<Piece> {
+export function* rebuildTar(driver: StoreDriver, files: LayerFiles, below: Below | undefined): Generator<Piece> {
   const linked = new Map<string, ByteString>()
-  for (const {entry, identity} of changesOf[driver](root, parent)) {
+  for (const {entry, identity} of changesOf[driver](files, below)) {
     const first = identity === undefined ? undefined : linked.get(identity)
     if (identity !== undefined && first === undefined) linked.set(identity, entry.path)
     yield* encode(first === undefined ? entry : {...entry, kind: 'hardlink', link: first, size: 0, xattrs: new Map()})
@@ -37,9 +40,11 @@ export function* rebuildTar(
 
 type Change = Pick<Found, 'entry' | 'identity'>
 
-const changesOf: Readonly<
-  Record<StoreDriver, (root: ConfinedRoot, parent: ConfinedRoot | undefined) => Generator<Change>>
-> = {overlay2: overlayChanges, aufs: aufsChanges, vfs: vfsChanges}
+const changesOf: Readonly<Record<StoreDriver, (files: LayerFiles, below: Below | undefined) => Generator<Change>>> = {
+  overlay2: overlayChanges,
+  aufs: aufsChanges,
+  vfs: vfsChanges,
+}
 
 function* encode(entry: Entry): Generator<Piece> {
   yield {kind: 'segment', bytes: encodeEntry(entry)}
@@ -50,7 +55,7 @@ function* encode(entry: Entry): Generator<Piece> {
 }
 
 /** Devices 0:0 are deletions, and an xattr makes a directory opaque. @see linux Documentation/filesystems/overlayfs.rst */
-function* overlayChanges(root: ConfinedRoot): Generator<Change> {
+function* overlayChanges({root}: LayerFiles): Generator<Change> {
   for (const {entry, identity, isOpaque} of walkLayer(root)) {
     if (entry.kind === 'character' && entry.deviceMajor === 0 && entry.deviceMinor === 0) {
       yield removal(entry.path)
@@ -63,7 +68,7 @@ function* overlayChanges(root: ConfinedRoot): Generator<Change> {
 }
 
 /** A branch of aufs is a layer as it is, but for the names of aufs itself; all deletions may be one file. @see aufs(5) */
-function* aufsChanges(root: ConfinedRoot): Generator<Change> {
+function* aufsChanges({root}: LayerFiles): Generator<Change> {
   for (const {entry, identity} of walkLayer(root)) {
     const kind = whiteoutKind(entry.path)
     if (kind !== undefined) yield mark(entry.path)
@@ -75,41 +80,21 @@ function isOfAufs(path: ByteString): boolean {
   return path.startsWith('.wh..wh.')
 }
 
-/**
- * vfs keeps whole trees: what differs from the parent's was changed, and what is not there was deleted. As docker itself, this
- * compares attributes, times to the nanosecond among them, and no contents.
- *
- * @see moby pkg/archive/changes.go, ChangesDirs
- */
-function* vfsChanges(root: ConfinedRoot, parent: ConfinedRoot | undefined): Generator<Change> {
-  const changed = new Set<string>()
-  if (parent !== undefined) {
-    // All names of a changed file are written: one that is left below would be another file.
-    for (const found of walkLayer(root))
-      if (found.identity !== undefined && differs(found, parent)) changed.add(found.identity)
-    yield* deletions(root, parent, '')
-  }
+/** vfs keeps whole trees: what differs from the parent's was changed, and what is not there was deleted. */
+function* vfsChanges({root}: LayerFiles, below: Below | undefined): Generator<Change> {
+  if (below !== undefined) yield* deletions(root, below, '')
   for (const found of walkLayer(root)) {
+    const {path, kind} = found.entry
     requirePlain(found.entry)
-    const {entry, identity} = found
-    if (parent === undefined || changed.has(identity ?? '') || differs(found, parent)) yield found
-    if (parent !== undefined && entry.kind === 'directory') yield* deletions(root, parent, entry.path)
+    if (below === undefined || below.changed.has(path)) yield found
+    if (below !== undefined && kind === 'directory') yield* deletions(root, below, path)
   }
 }
 
-function* deletions(root: ConfinedRoot, parent: ConfinedRoot, directory: ByteString): Generator<Change> {
+function* deletions(root: ConfinedRoot, below: Below, directory: ByteString): Generator<Change> {
   const left = new Set(namesIn(root, directory))
-  const gone = (namesIn(parent, directory) ?? []).filter((name) => !left.has(name))
+  const gone = (namesIn(below.files.root, directory) ?? []).filter((name) => !left.has(name))
   for (const name of gone.toSorted()) yield removal(joinPath(directory, name))
-}
-
-function differs({entry}: Found, parent: ConfinedRoot): boolean {
-  const before = find(parent, entry.path)?.entry
-  return before === undefined || factsOf(before) !== factsOf(entry)
-}
-
-function factsOf({xattrs, ...entry}: Entry): string {
-  return JSON.stringify([Object.values(entry), [...xattrs]])
 }
 
 /** A file that is called like a deletion would become one. */

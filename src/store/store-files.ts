@@ -182,9 +182,9 @@ export class LayerFiles {
 function openRegular(directory: number, name: ByteString, path: ByteString): number | undefined {
   const file = os.openAt(directory, name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
   if (file === os.ENOENT) return undefined
-  os.check(file, 'open', path)
-  if (fstatSync(file).isFile()) return file
-  os.close(file)
+  const isLink = file < 0 && os.errnoName(file) === 'ELOOP'
+  if (!isLink && fstatSync(os.check(file, 'open', path)).isFile()) return file
+  if (!isLink) os.close(file)
   throw new ImgtoolError('ARCHIVE_INVALID', `Cannot read "${printable(path)}": it is no regular file`, {entry: path})
 }
 

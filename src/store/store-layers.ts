@@ -2,7 +2,8 @@
 import type {Blob} from '../archive/archive.ts'
 import type {Limits} from '../limits.ts'
 import type {ByteString} from '../text.ts'
-import {LayerTar} from './layer-tar.ts'
+import {changedPaths} from './changed-paths.ts'
+import {type LayerParts, LayerTar} from './layer-tar.ts'
 import {contentPath, type StoreDriver} from './layout.ts'
 import {rebuildTar} from './rebuild.ts'
 import {LayerFiles, type StoreFiles} from './store-files.ts'
@@ -30,6 +31,8 @@ export class StoreLayers {
   readonly #limits: Limits
   readonly #rebuilt = new WeakSet<Blob>()
   readonly #layers: LayerTar[] = []
+  /** By the driver's id: comparing reads two trees. */
+  readonly #changed = new Map<string, ReadonlySet<ByteString>>()
 
   constructor(files: StoreFiles, driver: StoreDriver, limits: Limits) {
     this.#files = files
@@ -61,19 +64,22 @@ export class StoreLayers {
     for (const layer of this.#layers) layer.close()
   }
 
-  #assemble({cacheID}: StoredLayerFacts, tarSplit: ByteString) {
-    return partsOf([this.#open(cacheID)], ([files]) => ({
-      files: files!,
-      pieces: readTarSplit(this.#files.chunks(tarSplit), this.#limits),
-    }))
+  #assemble({cacheID}: StoredLayerFacts, tarSplit: ByteString): LayerParts {
+    return partsOf(this.#open(cacheID), readTarSplit(this.#files.chunks(tarSplit), this.#limits))
   }
 
-  #rebuild({cacheID, parentCacheID}: StoredLayerFacts) {
-    const parents = parentCacheID === undefined || this.#driver !== 'vfs' ? [] : [this.#open(parentCacheID)]
-    return partsOf([this.#open(cacheID), ...parents], ([files, parent]) => ({
-      files: files!,
-      pieces: rebuildTar(this.#driver, files!.root, parent?.root),
-    }))
+  #rebuild({cacheID, parentCacheID}: StoredLayerFacts): LayerParts {
+    const files = this.#open(cacheID)
+    if (parentCacheID === undefined || this.#driver !== 'vfs')
+      return partsOf(files, rebuildTar(this.#driver, files, undefined))
+    const below = this.#open(parentCacheID)
+    return partsOf(files, this.#compare(cacheID, files, below), below)
+  }
+
+  *#compare(cacheID: string, files: LayerFiles, below: LayerFiles): Generator<Piece> {
+    const changed = this.#changed.get(cacheID) ?? changedPaths(files, below)
+    this.#changed.set(cacheID, changed)
+    yield* rebuildTar(this.#driver, files, {files: below, changed})
   }
 
   #open(cacheID: string): LayerFiles {
@@ -82,14 +88,12 @@ export class StoreLayers {
   }
 }
 
-function partsOf(
-  opened: readonly LayerFiles[],
-  start: (opened: readonly LayerFiles[]) => {files: LayerFiles; pieces: Generator<Piece>},
-) {
-  const {files, pieces} = start(opened)
+/** @param below is closed with the files */
+function partsOf(files: LayerFiles, pieces: Generator<Piece>, below?: LayerFiles): LayerParts {
   const close = () => {
     pieces.return(undefined)
-    for (const each of opened) each.close()
+    files.close()
+    below?.close()
   }
-  return {pieces, open: (name: ByteString) => files.open(name), close}
+  return {pieces, open: (name) => files.open(name), close}
 }
