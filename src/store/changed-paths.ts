@@ -1,4 +1,4 @@
-/** Compares the whole trees that vfs keeps of a layer and of the one below. */
+/** Compares the whole trees that some drivers keep of a layer and of the one below. */
 import type {Entry} from '../layer/tar/entry.ts'
 import type {ByteString} from '../text.ts'
 import type {Content} from './layer-tar.ts'

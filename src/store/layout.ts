@@ -8,8 +8,13 @@ import {type Digest, digestHex} from '../digest.ts'
 import {mapOf} from '../image/schemas.ts'
 
 /** Storage drivers whose layers are directories of files. */
-export const storeDrivers = ['overlay2', 'vfs', 'aufs'] as const
+export const storeDrivers = ['overlay2', 'overlay', 'vfs', 'aufs'] as const
 export type StoreDriver = (typeof storeDrivers)[number]
+
+/** Whether a driver keeps the whole tree of each layer, and not only what it changes. */
+export function keepsTrees(driver: StoreDriver): boolean {
+  return driver === 'vfs' || driver === 'overlay'
+}
 
 /** Everything that docker knows of the images and layers of a driver; below the data-root. */
 export function metadataRoot(driver: string): string {
@@ -49,9 +54,10 @@ export function layerPath(chainID: Digest): string {
   return `${layersName}/${digestHex(chainID)}`
 }
 
-/** The files of one layer, below the data-root: its own changes, or with vfs the whole tree. */
+/** The files of one layer, below the data-root: its own changes, or the whole tree. @see {@link keepsTrees} */
 export function contentPath(driver: StoreDriver, cacheID: string): string {
   if (driver === 'vfs') return `vfs/dir/${cacheID}`
+  if (driver === 'overlay') return `overlay/${cacheID}/root`
   return driver === 'aufs' ? `aufs/diff/${cacheID}` : `overlay2/${cacheID}/diff`
 }
 

@@ -11,7 +11,7 @@ import {readImages} from '../image/read-images.ts'
 import type {Limits} from '../limits.ts'
 import {type ByteString, printableText} from '../text.ts'
 import {readGraph} from './graph.ts'
-import {graphName, graphRepositoriesName, metadataRoot, type StoreDriver, storeDrivers} from './layout.ts'
+import {configsName, graphName, graphRepositoriesName, metadataRoot, type StoreDriver, storeDrivers} from './layout.ts'
 import {readMetadata} from './metadata.ts'
 import {StoreFiles} from './store-files.ts'
 import {StoreLayers} from './store-layers.ts'
@@ -93,7 +93,8 @@ function chooseDriver(
 /** Drivers that docker has images of. */
 function listDrivers(files: StoreFiles): string[] {
   const names = files.list('image') ?? []
-  return names.filter((name) => (files.list(`${metadataRoot(name)}/imagedb/content/sha256`) ?? []).length > 0)
+  const hasImages = (name: string) => (files.list(`${metadataRoot(name)}/${configsName}`) ?? []).length > 0
+  return names.filter((name) => files.isDirectory(metadataRoot(name)) && hasImages(name))
 }
 
 function noStore(path: string): ImgtoolError {

@@ -43,7 +43,8 @@ type Change = Pick<Found, 'entry' | 'identity'>
 const changesOf: Readonly<Record<StoreDriver, (files: LayerFiles, below: Below | undefined) => Generator<Change>>> = {
   overlay2: overlayChanges,
   aufs: aufsChanges,
-  vfs: vfsChanges,
+  vfs: treeChanges,
+  overlay: treeChanges,
 }
 
 function* encode(entry: Entry): Generator<Piece> {
@@ -80,8 +81,8 @@ function isOfAufs(path: ByteString): boolean {
   return path.startsWith('.wh..wh.')
 }
 
-/** vfs keeps whole trees: what differs from the parent's was changed, and what is not there was deleted. */
-function* vfsChanges({root}: LayerFiles, below: Below | undefined): Generator<Change> {
+/** Of a whole tree: what differs from the parent's was changed, and what is not there was deleted. */
+function* treeChanges({root}: LayerFiles, below: Below | undefined): Generator<Change> {
   if (below !== undefined) yield* deletions(root, below, '')
   for (const found of walkLayer(root)) {
     const {path, kind} = found.entry

@@ -75,10 +75,16 @@ export class StoreFiles {
     return file !== undefined
   }
 
+  /** Whether a name is a directory, in a directory. */
   isDirectory(path: ByteString): boolean {
-    const directory = this.directory(path)
-    if (directory !== undefined) os.close(directory)
-    return directory !== undefined
+    const {directory, name} = splitPath(path)
+    const place = this.directory(directory)
+    if (place === undefined) return false
+    try {
+      return os.isDirectoryAt(place, name)
+    } finally {
+      os.close(place)
+    }
   }
 
   /** Streams a file. A chunk is valid until the next one is asked for. */

@@ -4,7 +4,7 @@ import type {Limits} from '../limits.ts'
 import type {ByteString} from '../text.ts'
 import {changedPaths} from './changed-paths.ts'
 import {type LayerParts, LayerTar} from './layer-tar.ts'
-import {contentPath, type StoreDriver} from './layout.ts'
+import {contentPath, keepsTrees, type StoreDriver} from './layout.ts'
 import {rebuildTar} from './rebuild.ts'
 import {LayerFiles, type StoreFiles} from './store-files.ts'
 import type {Piece} from './tar-split.ts'
@@ -70,7 +70,7 @@ export class StoreLayers {
 
   #rebuild({cacheID, parentCacheID}: StoredLayerFacts): LayerParts {
     const files = this.#open(cacheID)
-    if (parentCacheID === undefined || this.#driver !== 'vfs')
+    if (parentCacheID === undefined || !keepsTrees(this.#driver))
       return partsOf(files, rebuildTar(this.#driver, files, undefined))
     const below = this.#open(parentCacheID)
     return partsOf(files, this.#compare(cacheID, files, below), below)

@@ -72,6 +72,7 @@ class LineParser {
   #restSize = 0
   #position = 0
   #files = 0
+  #segments = 0
   #bytes = 0
   #hasEnded = false
 
@@ -114,7 +115,8 @@ class LineParser {
     // Only the last line may be an empty segment, so that no number of lines comes to nothing.
     if (this.#hasEnded) throw invalid('it goes on behind its end')
     if (piece.kind === 'file') checkLimit(this.#limits, 'entries', ++this.#files, 'entries of a layer')
-    else if (piece.bytes.length === 0) this.#hasEnded = true
+    else checkLimit(this.#limits, 'entries', ++this.#segments, 'segments of a layer')
+    this.#hasEnded = piece.kind === 'segment' && piece.bytes.length === 0
     this.#bytes += piece.kind === 'file' ? piece.size : piece.bytes.length
     checkLimit(this.#limits, 'bytes', this.#bytes, 'bytes of a layer')
     return piece

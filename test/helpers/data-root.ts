@@ -20,6 +20,7 @@ import {
   configPath,
   contentPath,
   imageMetadataPath,
+  keepsTrees,
   layerPath,
   metadataRoot,
   repositoriesName,
@@ -80,8 +81,8 @@ function writeLayers(
     const directory = join(root, contentPath(driver, cacheID))
     rmSync(directory, {recursive: true, force: true})
     mkdirSync(directory, {recursive: true})
-    const content = driver === 'vfs' ? layers.slice(0, at + 1) : [layers[at]!]
-    for (const layer of content) apply(directory, layer, driver === 'vfs')
+    const content = keepsTrees(driver) ? layers.slice(0, at + 1) : [layers[at]!]
+    for (const layer of content) apply(directory, layer, keepsTrees(driver))
   }
 }
 

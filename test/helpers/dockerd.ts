@@ -16,7 +16,10 @@ export interface Dockerd {
 }
 
 /** Starts dockerd with everything it writes below `directory`; its pid is in `directory/dockerd.pid`. */
-export async function startDockerd(directory: string, driver: 'overlay2' | 'vfs' = 'overlay2'): Promise<Dockerd> {
+export async function startDockerd(
+  directory: string,
+  driver: 'overlay2' | 'overlay' | 'vfs' = 'overlay2',
+): Promise<Dockerd> {
   mkdirSync(directory, {recursive: true})
   const host = `unix://${join(directory, 'docker.sock')}`
   const dataRoot = join(directory, 'data')

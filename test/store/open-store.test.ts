@@ -14,7 +14,14 @@ import {listFiles} from '../../src/list-files.ts'
 import {openSource, type Source, selectImage} from '../../src/open.ts'
 import * as os from '../../src/os/libc.ts'
 import {measureLayers} from '../../src/sizes.ts'
-import {contentPath, layerPath, metadataRoot, type StoreDriver, storeDrivers} from '../../src/store/layout.ts'
+import {
+  contentPath,
+  keepsTrees,
+  layerPath,
+  metadataRoot,
+  type StoreDriver,
+  storeDrivers,
+} from '../../src/store/layout.ts'
 import {isSound, verifyArchive} from '../../src/verify.ts'
 import {apply, cacheIDOf, imageIDOf, type StoredRecipe, tarSplitOf, write, writeDataRoot} from '../helpers/data-root.ts'
 import {Recorder, readEntries} from '../helpers/entries.ts'
@@ -213,7 +220,7 @@ function writeGraph(root: string, driver: StoreDriver): string {
     write(join(root, 'graph', id, 'tar-data.json.gz'), tarSplitOf(layer))
     const content = join(root, contentPath(driver, id))
     mkdirSync(content, {recursive: true})
-    for (const each of driver === 'vfs' ? [...below, layer] : [layer]) apply(content, each, driver === 'vfs')
+    for (const each of keepsTrees(driver) ? [...below, layer] : [layer]) apply(content, each, keepsTrees(driver))
   }
   write(join(root, 'graph/_tmp/x'), '')
   const repositories = {Repositories: {app: {'1': v1ID('b'), gone: v1ID('c')}}}
