@@ -104,6 +104,7 @@ As root the result is exact: owners, modes, times, links, devices, capabilities,
     const result = await unpackIntoStore({source, images}, this.args.directory, driver, {
       ...options,
       names: this.flags.tag ?? [],
+      onStart: (losses) => losses !== undefined && this.say(losses),
     })
     const {added, shared} = result
     const there = shared === 0 ? '' : ` (${shared} more were there)`

@@ -34,6 +34,7 @@ export const errorCodes = {
   TARGET_EXISTS: 'the target exists and is not empty',
   TARGET_INVALID: 'the target cannot be made or replaced',
   STORE_INVALID: 'the data-root is damaged or lacks what it refers to',
+  STORE_IN_USE: 'a docker daemon runs on the data-root',
   PERMISSION_DENIED: 'the system does not permit it',
   NO_SPACE: 'no space, no inodes or no quota is left',
   SYSTEM_ERROR: 'a system call failed',

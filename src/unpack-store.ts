@@ -3,6 +3,7 @@ import {randomBytes} from 'node:crypto'
 import {createWriteStream} from 'node:fs'
 import {finished} from 'node:stream/promises'
 import {createGzip} from 'node:zlib'
+import type {Blob} from './archive/archive.ts'
 import type {CopiedLayer} from './copy-layer.ts'
 import type {Digest} from './digest.ts'
 import type {Driver, DriverName} from './driver/driver.ts'
@@ -29,6 +30,8 @@ export interface UnpackStoreOptions {
   readonly threads?: number | undefined
   readonly limits?: Limits
   readonly onWarning?: OnWarning
+  /** Called once before anything is written, with what cannot be kept without privileges, one sentence. */
+  readonly onStart?: (losses: string | undefined) => void
   readonly onProgress?: (progress: Progress) => void
   readonly signal?: AbortSignal
 }
@@ -66,6 +69,8 @@ export async function unpackIntoStore(
   requireSystem()
   for (const image of images) requireWhole(image)
   const named = renameImages(images, {format: 'docker-archive', path: store}, options)
+  const {describeLosses, readPrivileges} = await import('./driver/privileges.ts')
+  options.onStart?.(describeLosses(readPrivileges()))
   using driver = await openDriver(name, store)
   using writer = new StoreWriter(store, driver)
   const run = new Run(driver, writer, options)
@@ -119,8 +124,10 @@ class Run {
   readonly #writer: StoreWriter
   readonly #options: UnpackStoreOptions
   readonly #counter = new Counter()
-  #added = 0
-  #shared = 0
+  /** DiffIDs of layers that were read, which archives from before docker 1.10 do not tell. */
+  readonly #read = new Map<Blob, Digest>()
+  readonly #added = new Set<Digest>()
+  readonly #found = new Set<Digest>()
 
   constructor(driver: Driver, writer: StoreWriter, options: UnpackStoreOptions) {
     this.#driver = driver
@@ -141,7 +148,11 @@ class Run {
   }
 
   result(): Pick<UnpackStoreResult, 'added' | 'shared' | 'entries' | 'bytes' | 'whiteouts'> {
-    return {added: this.#added, shared: this.#shared, ...this.#counter.counts()}
+    return {
+      added: this.#added.size,
+      shared: [...this.#found].filter((chainID) => !this.#added.has(chainID)).length,
+      ...this.#counter.counts(),
+    }
   }
 
   async #addImage(image: Image): Promise<CopiedLayer[]> {
@@ -170,10 +181,11 @@ class Run {
     }
   }
 
-  #find({diffID}: Layer, below: Stack | undefined): Stack | undefined {
-    const found = diffID === undefined ? undefined : this.#writer.layer(chainOn(below, diffID))
+  #find({blob, diffID = this.#read.get(blob)}: Layer, below: Stack | undefined): Stack | undefined {
+    if (diffID === undefined) return undefined
+    const found = this.#writer.layer(chainOn(below, diffID))
     if (found?.diffID !== diffID) return undefined
-    this.#shared++
+    this.#found.add(found.chainID)
     return found
   }
 
@@ -188,6 +200,7 @@ class Run {
       this.#driver.create(cacheID, below?.cacheID)
       const bytes = this.#counter.counts().bytes
       const diffID = await this.#fill(layer, image, {cacheID, budget, threads, tarSplit: written.tarSplitPath})
+      this.#read.set(layer.blob, diffID)
       const chainID = chainOn(below, diffID)
       if (this.#options.sync) this.#writer.sync()
       using _ = await this.#writer.lock(this.#options.signal)
@@ -195,11 +208,12 @@ class Run {
       if (other !== undefined) {
         // Another run was faster.
         this.#driver.remove(cacheID)
+        this.#found.add(chainID)
         return other
       }
       written.commit({chainID, diffID, cacheID, size: this.#counter.counts().bytes - bytes, parent: below?.chainID})
       this.#driver.release(cacheID)
-      this.#added++
+      this.#added.add(chainID)
       return {chainID, diffID, cacheID}
     } catch (error) {
       this.#driver.remove(cacheID)

@@ -4,6 +4,7 @@ import {type ErrorCode, ImgtoolError} from '../errors.ts'
 /** Codes of errors about what was asked for, about where things go, or about the system. */
 const elsewhere: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'REFERENCE_INVALID',
+  'STORE_IN_USE',
   'TARGET_EXISTS',
   'TARGET_INVALID',
   'PERMISSION_DENIED',

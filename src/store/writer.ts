@@ -26,6 +26,7 @@ import {parseDocument} from '../image/json.ts'
 import {splitTag} from '../image/names.ts'
 import * as os from '../os/libc.ts'
 import {fromText, printableText} from '../text.ts'
+import {requireNoDaemon} from './daemon.ts'
 import {
   configPath,
   configsName,
@@ -70,12 +71,13 @@ export class StoreWriter implements Disposable {
 
   /**
    * @param store docker's data-root; made where it is missing
-   * @throws {ImgtoolError} PERMISSION_DENIED, TARGET_INVALID
+   * @throws {ImgtoolError} STORE_IN_USE, PERMISSION_DENIED
    */
   constructor(store: string, driver: Driver) {
     this.#store = resolve(store)
     this.#root = join(this.#store, metadataRoot(driver.name))
     this.#driver = driver
+    requireNoDaemon(this.#store)
     this.#attempt(() => {
       mkdirSync(this.#store, {recursive: true, mode: 0o710})
       for (const name of [configsName, 'imagedb/metadata/sha256', layersName, temporaryName])
