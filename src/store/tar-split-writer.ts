@@ -115,7 +115,7 @@ export class TarSplitWriter implements EntrySink {
   }
 
   #requireNew(name: ByteString): void {
-    const clean = posix.normalize(name).replace(/(?<=.)\/$/, '')
+    const clean = cleanName(name)
     if (this.#names.has(clean)) {
       const message = `Cannot put the layer into a docker store: it holds "${printable(name)}" twice, which docker refuses`
       throw new ImgtoolError('ENTRY_INVALID', message, {entry: name})
@@ -158,4 +158,11 @@ export class TarSplitWriter implements EntrySink {
     this.#lines = []
     this.#linesSize = 0
   }
+}
+
+/** As docker compares names: `./a/` is `a`, and `/a` is not. @see Go path/filepath, Clean */
+function cleanName(name: ByteString): ByteString {
+  const bare = name.endsWith('/') ? name.slice(0, -1) : name
+  if (!/(?:^|\/)\.{0,2}(?:\/|$)/.test(bare)) return bare
+  return posix.normalize(name).replace(/(?<=.)\/$/, '')
 }
