@@ -1,8 +1,5 @@
 /** Unpacks images into docker's data-root: what a daemon that is started on it finds as its own. */
 import {randomBytes} from 'node:crypto'
-import {createWriteStream} from 'node:fs'
-import {finished} from 'node:stream/promises'
-import {createGzip} from 'node:zlib'
 import type {Blob} from './archive/archive.ts'
 import type {CopiedLayer} from './copy-layer.ts'
 import type {Digest} from './digest.ts'
@@ -17,7 +14,7 @@ import {defaultLimits, type Limits} from './limits.ts'
 import {toNewImages} from './new-images.ts'
 import {renameImages} from './new-names.ts'
 import type {Source} from './open.ts'
-import {TarSplitWriter} from './store/tar-split-writer.ts'
+import {TarSplitFile} from './store/tar-split-file.ts'
 import {StoreWriter} from './store/writer.ts'
 import {startThreads, type Threads} from './threads.ts'
 import {Counter, type Progress, requireSystem} from './unpack.ts'
@@ -240,15 +237,14 @@ class Run {
     try {
       this.#counter.target = target.changes
       const decoder = new ChangeDecoder(this.#counter, warn)
-      const split = new TarSplitFile(tarSplit, budget.limits)
-      const facts = await split.whileOpen((onTar) =>
-        readLayer(layer, decoder, budget, {
-          signal,
-          tools: threads.tools,
-          onTar,
-          onRead: (read) => onProgress?.({layer: layer.index, layers: layers.length, bytes: before + read, totalBytes}),
-        }),
-      )
+      using split = new TarSplitFile(tarSplit, budget.limits)
+      const facts = await readLayer(layer, decoder, budget, {
+        signal,
+        tools: threads.tools,
+        onTar: (chunk) => split.update(chunk),
+        onRead: (read) => onProgress?.({layer: layer.index, layers: layers.length, bytes: before + read, totalBytes}),
+      })
+      split.finish()
       decoder.finish()
       target.finish()
       return facts.diffID
@@ -260,47 +256,4 @@ class Run {
 
 function chainOn(below: Stack | undefined, diffID: Digest): Digest {
   return below === undefined ? diffID : chainIDs([below.chainID, diffID]).at(-1)!
-}
-
-/** Writes a layer's tar-split beside its files. */
-class TarSplitFile {
-  readonly #path: string
-  readonly #limits: Limits
-
-  constructor(path: string, limits: Limits) {
-    this.#path = path
-    this.#limits = limits
-  }
-
-  /** Is complete when reading is, and closed whatever happens. */
-  async whileOpen<Result>(
-    read: (onTar: (chunk: Buffer) => Promise<void> | undefined) => Promise<Result>,
-  ): Promise<Result> {
-    const gzip = createGzip({level: 4})
-    const file = createWriteStream(this.#path, {mode: 0o600, flush: true})
-    const done = finished(gzip.pipe(file))
-    // Whoever awaits it learns of a failure; until then nobody does.
-    done.catch(() => {})
-    let isFull = false
-    const split = new TarSplitWriter(this.#limits, (json) => {
-      isFull = !gzip.write(json)
-    })
-    const onTar = (chunk: Buffer) => {
-      split.update(chunk)
-      if (!isFull) return undefined
-      isFull = false
-      return Promise.race([new Promise<void>((resolve) => gzip.once('drain', resolve)), done])
-    }
-    try {
-      const result = await read(onTar)
-      split.finish()
-      gzip.end()
-      await done
-      return result
-    } catch (error) {
-      gzip.destroy()
-      file.destroy()
-      throw error
-    }
-  }
 }

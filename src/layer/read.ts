@@ -49,8 +49,8 @@ export interface ReadTools {
 export interface ReadOptions {
   /** Is told now and then how many stored bytes have been read. */
   readonly onRead?: ((bytes: number) => void) | undefined
-  /** Takes the uncompressed tar, piece by piece, each of which is valid until it returns or resolves. */
-  readonly onTar?: ((chunk: Buffer) => Promise<void> | undefined) | undefined
+  /** Takes the uncompressed tar, piece by piece, each of which is valid until it returns. */
+  readonly onTar?: ((chunk: Buffer) => void) | undefined
   /** Ends the run between two chunks. */
   readonly signal?: AbortSignal | undefined
   readonly tools?: ReadTools | undefined
@@ -211,7 +211,7 @@ export class TarReading {
       this.#options.signal?.throwIfAborted()
       this.#count(chunk)
       plain.update(chunk)
-      await onTar?.(chunk)
+      onTar?.(chunk)
       yield chunk
     }
   }
