@@ -1,0 +1,126 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import test, {type ExecutionContext} from 'ava'
+import type {DriverName} from '../src/driver/driver.ts'
+import {resolveV1} from '../src/ids.ts'
+import {openSource, selectImages} from '../src/open.ts'
+import {type UnpackStoreOptions, unpackIntoStore} from '../src/unpack-store.ts'
+import {isRoot, scratch} from './helpers/layers.ts'
+
+const fixture = (name: string) => path.join(import.meta.dirname, '../fixtures', name)
+
+/** Without privileges deletions of overlay are made where the kernel permits it only. */
+const drivers: readonly DriverName[] = isRoot ? ['overlay2', 'vfs', 'aufs'] : ['vfs', 'aufs']
+
+async function fill(archive: string, store: string, driver: DriverName, options: UnpackStoreOptions = {}) {
+  await using source = await openSource(archive)
+  return await unpackIntoStore({source, images: selectImages(source)}, store, driver, options)
+}
+
+/** What a store's images are, read back: names and diffIDs, base first. */
+async function readBack(store: string) {
+  await using source = await openSource(`docker-root:${store}`)
+  return selectImages(source).map(({imageID: id, names, layers}) => ({
+    id,
+    names: names.toSorted(),
+    diffIDs: layers.map(({diffID}) => diffID),
+  }))
+}
+
+/** Directories of layers, wherever a driver has them. */
+function placesOf(store: string, driver: DriverName): string[] {
+  const home = path.join(store, {overlay2: 'overlay2', vfs: 'vfs/dir', aufs: 'aufs/diff'}[driver])
+  return fs.readdirSync(home).filter((name) => /^[0-9a-f]{64}$/.test(name))
+}
+
+function requireClean(t: ExecutionContext, store: string, driver: DriverName): void {
+  const layers = path.join(store, 'image', driver, 'layerdb')
+  const ids = fs.readdirSync(path.join(layers, 'sha256'))
+  const used = ids.map((id) => fs.readFileSync(path.join(layers, 'sha256', id, 'cache-id'), 'latin1'))
+  t.deepEqual(placesOf(store, driver).sort(), used.sort())
+  t.deepEqual(fs.readdirSync(path.join(layers, 'tmp')), [])
+  t.deepEqual(fs.readdirSync(path.join(store, 'tmp')), [])
+}
+
+for (const driver of drivers) {
+  test(`${driver}: images and layers are read back as they were`, async (t) => {
+    const store = path.join(scratch(t), 'store')
+    const archive = fixture('docker-20.10-several.tar')
+    const result = await fill(archive, store, driver)
+    await using source = await openSource(archive)
+    const images = selectImages(source)
+    t.is(result.images.length, images.length)
+    const expected = images.map(({imageID: id, names, layers}) => ({
+      id,
+      names: names.toSorted(),
+      diffIDs: layers.map(({diffID}) => diffID),
+    }))
+    const byID = (list: typeof expected) => list.toSorted((one, other) => (one.id! < other.id! ? -1 : 1))
+    t.deepEqual(byID(await readBack(store)), byID(expected))
+    requireClean(t, store, driver)
+  })
+
+  test(`${driver}: what is there is left as it is`, async (t) => {
+    const store = path.join(scratch(t), 'store')
+    const first = await fill(fixture('docker-20.10-one.tar'), store, driver)
+    const before = placesOf(store, driver)
+    const again = await fill(fixture('docker-20.10-one.tar'), store, driver)
+    t.deepEqual([again.added, again.shared, again.entries], [0, first.added, 0])
+    t.deepEqual(placesOf(store, driver), before)
+    t.deepEqual(again.images, first.images)
+  })
+
+  test(`${driver}: images from before docker 1.10 share layers and get their image IDs`, async (t) => {
+    const store = path.join(scratch(t), 'store')
+    const result = await fill(fixture('docker-1.7-several.tar'), store, driver)
+    await using source = await openSource(fixture('docker-1.7-several.tar'))
+    const configs = await resolveV1(source.set)
+    const ids = selectImages(source).map(({v1ID}) => configs.get(v1ID!)!.imageID)
+    t.deepEqual(result.images.map((image) => image.imageID).sort(), ids.sort())
+    t.is(placesOf(store, driver).length, result.added)
+  })
+
+  test(`${driver}: a layer that is refused leaves those below it and nothing else`, async (t) => {
+    const parent = scratch(t)
+    const store = path.join(parent, 'store')
+    const archive = path.join(parent, 'damaged.tar')
+    const bytes = fs.readFileSync(fixture('docker-20.10-one.tar'))
+    const at = bytes.indexOf('#!/bin/sh') === -1 ? bytes.length >> 1 : bytes.indexOf('#!/bin/sh')
+    bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at)
+    fs.writeFileSync(archive, bytes)
+    const error = await t.throwsAsync(fill(archive, store, driver))
+    t.regex((error as {code?: string}).code ?? '', /DIGEST_MISMATCH|TAR_INVALID/)
+    t.deepEqual(fs.readdirSync(path.join(store, 'image', driver, 'imagedb/content/sha256')), [])
+    requireClean(t, store, driver)
+    await fill(fixture('docker-20.10-one.tar'), store, driver)
+    t.is((await readBack(store)).length, 1)
+  })
+
+  test(`${driver}: what a killed run left is removed by the next one`, async (t) => {
+    const store = path.join(scratch(t), 'store')
+    await fill(fixture('docker-20.10-one.tar'), store, driver)
+    const home = path.dirname(path.join(store, {overlay2: 'overlay2/x', vfs: 'vfs/dir/x', aufs: 'aufs/diff/x'}[driver]))
+    fs.mkdirSync(path.join(home, 'f'.repeat(64)))
+    fs.mkdirSync(path.join(store, 'tmp/imgtool-0123456789ab'))
+    fs.mkdirSync(path.join(store, 'image', driver, 'layerdb/tmp/imgtool-0123456789ab'))
+    await fill(fixture('docker-1.9-by-id.tar'), store, driver)
+    requireClean(t, store, driver)
+  })
+
+  test(`${driver}: two runs at a time make each layer once`, async (t) => {
+    const store = path.join(scratch(t), 'store')
+    const names = ['docker-20.10-one.tar', 'docker-20.10-several.tar', 'docker-20.10-one.tar']
+    const results = await Promise.all(names.map((name) => fill(fixture(name), store, driver)))
+    t.is(results.length, 3)
+    requireClean(t, store, driver)
+  })
+}
+
+test('names move from one image to another', async (t) => {
+  const store = path.join(scratch(t), 'store')
+  const one = await fill(fixture('docker-20.10-one.tar'), store, 'vfs', {names: ['moved:1', 'kept:1']})
+  const other = await fill(fixture('docker-1.9-by-id.tar'), store, 'vfs', {names: ['moved:1']})
+  const found = new Map((await readBack(store)).map(({id, names}) => [id, names]))
+  t.deepEqual(found.get(one.images[0]!.imageID), ['kept:1'])
+  t.deepEqual(found.get(other.images[0]!.imageID), ['moved:1'])
+})
