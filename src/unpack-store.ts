@@ -1,5 +1,6 @@
 /** Unpacks images into docker's data-root: what a daemon that is started on it finds as its own. */
 import {randomBytes} from 'node:crypto'
+import {closeSync, openSync} from 'node:fs'
 import type {Blob} from './archive/archive.ts'
 import type {CopiedLayer} from './copy-layer.ts'
 import type {Digest} from './digest.ts'
@@ -14,7 +15,8 @@ import {defaultLimits, type Limits} from './limits.ts'
 import {toNewImages} from './new-images.ts'
 import {renameImages} from './new-names.ts'
 import type {Source} from './open.ts'
-import {TarSplitFile} from './store/tar-split-file.ts'
+import {type NewTarSplit, TarSplitFile} from './store/tar-split-file.ts'
+import {TarSplitThread} from './store/tar-split-thread.ts'
 import {StoreWriter} from './store/writer.ts'
 import {startThreads, type Threads} from './threads.ts'
 import {Counter, type Progress, requireSystem} from './unpack.ts'
@@ -116,6 +118,12 @@ interface Stack {
   readonly cacheID: string
 }
 
+/** What layers of one image are read with. */
+interface Reading {
+  readonly budget: Budget
+  readonly threads: Threads
+}
+
 class Run {
   readonly #driver: Driver
   readonly #writer: StoreWriter
@@ -156,11 +164,12 @@ class Run {
     const {limits = defaultLimits} = this.#options
     const budget = startBudget(limits)
     await using threads = await startThreads(image, this.#options.threads)
+    await using splits = new TarSplits(threads, limits)
     const copied: CopiedLayer[] = []
     let below: Stack | undefined
     try {
       for (const layer of image.layers) {
-        below = this.#find(layer, below) ?? (await this.#add(layer, image, {below, budget, threads}))
+        below = this.#find(layer, below) ?? (await this.#add(layer, image, {below, budget, threads, splits}))
         const {diffID} = below
         copied.push({
           diffID,
@@ -174,7 +183,7 @@ class Run {
       return copied
     } finally {
       // What threads open while they start could be what cleaning up lacks.
-      await threads.settled
+      await Promise.all([threads.settled, splits.settled])
     }
   }
 
@@ -189,14 +198,15 @@ class Run {
   async #add(
     layer: Layer,
     image: Image,
-    {below, budget, threads}: {below: Stack | undefined; budget: Budget; threads: Threads},
+    {below, splits, ...reading}: Reading & {readonly below: Stack | undefined; readonly splits: TarSplits},
   ): Promise<Stack> {
     const cacheID = randomBytes(32).toString('hex')
     const written = this.#writer.startLayer()
     try {
       this.#driver.create(cacheID, below?.cacheID)
       const bytes = this.#counter.counts().bytes
-      const diffID = await this.#fill(layer, image, {cacheID, budget, threads, tarSplit: written.tarSplitPath})
+      using tarSplit = splits.start(written.tarSplitPath)
+      const diffID = await this.#fill(layer, image, {...reading, cacheID, tarSplit})
       this.#read.set(layer.blob, diffID)
       const chainID = chainOn(below, diffID)
       if (this.#options.sync) this.#writer.sync()
@@ -223,7 +233,12 @@ class Run {
   async #fill(
     layer: Layer,
     {layers}: Image,
-    {cacheID, budget, threads, tarSplit}: {cacheID: string; budget: Budget; threads: Threads; tarSplit: string},
+    {
+      cacheID,
+      budget,
+      threads,
+      tarSplit,
+    }: Reading & {readonly cacheID: string; readonly tarSplit: Pick<NewTarSplit, 'update' | 'finish'>},
   ): Promise<Digest> {
     const {onProgress, onWarning, signal} = this.#options
     const warn: OnWarning = (warning) => onWarning?.({layer: layer.index, ...warning})
@@ -237,14 +252,13 @@ class Run {
     try {
       this.#counter.target = target.changes
       const decoder = new ChangeDecoder(this.#counter, warn)
-      using split = new TarSplitFile(tarSplit, budget.limits)
       const facts = await readLayer(layer, decoder, budget, {
         signal,
         tools: threads.tools,
-        onTar: (chunk) => split.update(chunk),
+        onTar: (chunk) => tarSplit.update(chunk),
         onRead: (read) => onProgress?.({layer: layer.index, layers: layers.length, bytes: before + read, totalBytes}),
       })
-      split.finish()
+      tarSplit.finish()
       decoder.finish()
       target.finish()
       return facts.diffID
@@ -256,4 +270,37 @@ class Run {
 
 function chainOn(below: Stack | undefined, diffID: Digest): Digest {
   return below === undefined ? diffID : chainIDs([below.chainID, diffID]).at(-1)!
+}
+
+/** Writes tar-splits, on a thread of their own where there are others. */
+class TarSplits implements AsyncDisposable {
+  readonly #limits: Limits
+  readonly #thread: TarSplitThread | undefined
+
+  constructor({tools}: Threads, limits: Limits) {
+    this.#limits = limits
+    this.#thread = tools?.chunks && new TarSplitThread(tools.chunks, limits)
+  }
+
+  get settled(): Promise<void> | undefined {
+    return this.#thread?.settled
+  }
+
+  /** @param path of a file to be made */
+  start(path: string): Pick<NewTarSplit, 'update' | 'finish'> & Disposable {
+    const descriptor = openSync(path, 'wx', 0o600)
+    const split = this.#thread?.start(descriptor) ?? new TarSplitFile(descriptor, this.#limits)
+    return {
+      update: (chunk) => split.update(chunk),
+      finish: () => split.finish(),
+      [Symbol.dispose]: () => {
+        split.abandon()
+        closeSync(descriptor)
+      },
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#thread?.close()
+  }
 }

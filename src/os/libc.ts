@@ -369,27 +369,24 @@ export function setXattrAt(directory: number, at: ByteString, name: ByteString, 
 }
 
 /** The longest value of an xattr. @see linux include/uapi/linux/limits.h, XATTR_SIZE_MAX */
-const xattrRoom = 65_536
+const xattrRoom = Buffer.alloc(65_536)
 
 /** @returns the value of an xattr of what a descriptor holds, or a negative errno */
 export function getXattr(descriptor: number, name: ByteString): ByteString | number {
-  const room = Buffer.alloc(xattrRoom)
-  const length = calls.getxattr(path(descriptorPath(descriptor)), path(name, 1), room, room.length)
-  return length < 0 ? length : room.toString('latin1', 0, length)
+  const length = calls.getxattr(path(descriptorPath(descriptor)), path(name, 1), xattrRoom, xattrRoom.length)
+  return length < 0 ? length : xattrRoom.toString('latin1', 0, length)
 }
 
 /** @returns the value of an xattr of a name, of the link itself when it is one, or a negative errno */
 export function getXattrAt(directory: number, at: ByteString, name: ByteString): ByteString | number {
-  const room = Buffer.alloc(xattrRoom)
-  const length = calls.lgetxattr(path(`${descriptorPath(directory)}/${at}`), path(name, 1), room, room.length)
-  return length < 0 ? length : room.toString('latin1', 0, length)
+  const length = calls.lgetxattr(path(`${descriptorPath(directory)}/${at}`), path(name, 1), xattrRoom, xattrRoom.length)
+  return length < 0 ? length : xattrRoom.toString('latin1', 0, length)
 }
 
 /** @returns names, or a negative errno */
 export function listXattrs(descriptor: number): ByteString[] | number {
-  const room = Buffer.alloc(65_536)
-  const length = calls.listxattr(path(descriptorPath(descriptor)), room, room.length)
-  return length < 0 ? length : room.toString('latin1', 0, length).split('\0').slice(0, -1)
+  const length = calls.listxattr(path(descriptorPath(descriptor)), xattrRoom, xattrRoom.length)
+  return length < 0 ? length : xattrRoom.toString('latin1', 0, length).split('\0').slice(0, -1)
 }
 
 export function removeXattr(descriptor: number, name: ByteString): number {
