@@ -33,6 +33,8 @@ export interface OutputOptions {
   readonly force?: boolean | undefined
   /** Of all members, seconds since 1970. @default 0 */
   readonly mtime?: number | undefined
+  /** Wait until the disk has everything before the target appears, or the index of a layout names it. @default false */
+  readonly sync?: boolean | undefined
   /** Takes the bytes for standard output. */
   readonly stdout?: ((bytes: Buffer) => Promise<void>) | undefined
   readonly signal?: AbortSignal | undefined
@@ -46,14 +48,14 @@ export interface OutputOptions {
  */
 export async function openOutput(destination: Destination, options: OutputOptions = {}): Promise<Output> {
   const {format, path} = destination
-  const {mtime = 0, stdout = writeToStandardOutput} = options
+  const {stdout = writeToStandardOutput} = options
   if (path === standardOutput) {
-    const archive = new TarStreamWriter(stdout, mtime)
+    const archive = new TarStreamWriter(stdout, options.mtime ?? 0)
     return {archive, commit: async () => {}, [Symbol.asyncDispose]: () => archive.abort()}
   }
   try {
     const place = await locate(path)
-    return format === 'oci' ? await openDirectory(place, options) : await openFile(place, mtime, options.force ?? false)
+    return format === 'oci' ? await openDirectory(place, options) : await openFile(place, options)
   } catch (error) {
     throw explainWriteError(error, path)
   }
@@ -112,8 +114,8 @@ function kindOf(status: Stats): string {
   return status.isFIFO() ? 'a pipe' : status.isSocket() ? 'a socket' : 'a device'
 }
 
-async function openFile(place: Place, mtime: number, force: boolean): Promise<Output> {
-  const file = await createFile(place, force)
+async function openFile(place: Place, {mtime = 0, force = false, sync = false}: OutputOptions): Promise<Output> {
+  const file = await createFile(place, {force, sync})
   const {handle, commit} = file
   return {archive: new TarFileWriter(handle, mtime), commit, [Symbol.asyncDispose]: file[Symbol.asyncDispose]}
 }
@@ -134,7 +136,7 @@ export interface NewFile extends AsyncDisposable {
  */
 export async function openNewFile(path: string, force: boolean): Promise<NewFile> {
   try {
-    const file = await createFile(await locate(path), force)
+    const file = await createFile(await locate(path), {force, sync: false})
     const {handle, commit} = file
     let size = 0
     return {
@@ -152,7 +154,7 @@ export async function openNewFile(path: string, force: boolean): Promise<NewFile
 
 async function createFile(
   place: Place,
-  force: boolean,
+  {force, sync}: {readonly force: boolean; readonly sync: boolean},
 ): Promise<Pick<Output, 'commit' | typeof Symbol.asyncDispose> & {handle: FileHandle}> {
   const {parent, name, shown, path} = place
   const status = await statusOf(path)
@@ -163,6 +165,7 @@ async function createFile(
   return {
     handle,
     async commit() {
+      if (sync) await handle.sync()
       if (force) await rename(staged, path)
       else await renameNew(staged, path, shown)
       isDone = true
@@ -205,7 +208,7 @@ async function renameNew(from: string, to: string, shown: string): Promise<void>
   await unlink(from)
 }
 
-async function openDirectory(place: Place, {signal}: OutputOptions): Promise<Output> {
+async function openDirectory(place: Place, {signal, sync = false}: OutputOptions): Promise<Output> {
   const {shown, path} = place
   if (!hasLocks) {
     throw new ImgtoolError('PLATFORM_UNSUPPORTED', 'Cannot write a directory here: it needs Linux on x64 or arm64', {
@@ -215,20 +218,20 @@ async function openDirectory(place: Place, {signal}: OutputOptions): Promise<Out
   const status = await statusOf(path)
   if (status !== undefined && !status.isDirectory()) throw invalid(shown, `it is ${kindOf(status)}, not a directory`)
   const names = status === undefined ? [] : await readdir(path)
-  if (names.length === 0) return stageDirectory(place)
-  if (names.includes(layoutName) && names.includes(indexName)) return addToLayout(place, signal)
+  if (names.length === 0) return stageDirectory(place, sync)
+  if (names.includes(layoutName) && names.includes(indexName)) return addToLayout(place, signal, sync)
   throw new ImgtoolError('TARGET_EXISTS', `Cannot write "${shown}": it is a directory with something else in it`, {
     hint: 'Give a new directory, or an OCI layout to add to',
   })
 }
 
-async function stageDirectory({parent, name, shown}: Place): Promise<Output> {
+async function stageDirectory({parent, name, shown}: Place, sync: boolean): Promise<Output> {
   const staging = await import('./driver/staging.ts')
   const staged = staging.stageDirectory(parent, name, shown)
   const archive = new DirectoryWriter(join(parent, staged.name))
   return {
     archive,
-    commit: async () => staged.commit(),
+    commit: async () => staged.commit({sync}),
     async [Symbol.asyncDispose]() {
       await archive.abort()
       staged.abort()
@@ -240,12 +243,12 @@ async function stageDirectory({parent, name, shown}: Place): Promise<Output> {
 const lockInterval = 100
 
 /** Every writer of the layout that knows the lock waits for it; readers see the old index or the new one. */
-async function addToLayout({path, shown}: Place, signal: AbortSignal | undefined): Promise<Output> {
+async function addToLayout({path, shown}: Place, signal: AbortSignal | undefined, sync: boolean): Promise<Output> {
   const staging = await import('./driver/staging.ts')
   const handle = await open(path, constants.O_RDONLY | constants.O_DIRECTORY)
   try {
     while (!staging.lockDirectory(handle.fd)) await sleep(lockInterval, undefined, {...(signal && {signal})})
-    const archive = new DirectoryWriter(path)
+    const archive = new DirectoryWriter(path, sync)
     await archive.removeLeftovers()
     const existing = await readIndex(path, shown)
     return {

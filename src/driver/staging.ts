@@ -103,8 +103,11 @@ export function lockDirectory(descriptor: number): boolean {
 /** A directory that will take the place of nothing, or of an empty directory. */
 export interface StagedDirectory {
   readonly name: string
-  /** @throws {ImgtoolError} TARGET_EXISTS when somebody else was faster, TARGET_INVALID for a mount point */
-  commit(): void
+  /**
+   * @param options.sync write it to the disk first
+   * @throws {ImgtoolError} TARGET_EXISTS when somebody else was faster, TARGET_INVALID for a mount point
+   */
+  commit(options: {readonly sync: boolean}): void
   /** Does nothing after {@link commit}. */
   abort(): void
 }
@@ -137,8 +140,9 @@ export function stageDirectory(parentPath: string, target: string, shown: string
   }
   return {
     name,
-    commit() {
+    commit({sync}) {
       os.check(os.changeMode(descriptor, 0o777 & ~process.umask()), `make "${shown}" readable`)
+      if (sync) os.check(os.syncFileSystem(descriptor), 'write to the disk')
       const failed = os.renameAt(parent, fromText(name), parent, fromText(target))
       if (failed === os.EEXIST || failed === os.ENOTEMPTY || failed === os.ENOTDIR) {
         throw new ImgtoolError('TARGET_EXISTS', `Cannot write "${shown}": it was made by somebody else meanwhile`)
