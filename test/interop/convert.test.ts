@@ -9,6 +9,7 @@ import {scanMount, withTimesOfDockerd} from '../helpers/dockerd-mount.ts'
 import {interopTest, makeScratch, removeScratch} from '../helpers/interop.ts'
 import {run} from '../helpers/run.ts'
 import {compareTrees, scanTree, type Tree} from '../helpers/scan-tree.ts'
+import {scanUmoci, scanUnpacked} from '../helpers/scan-unpacked.ts'
 
 const fixtures = fileURLToPath(new URL('../../fixtures/', import.meta.url))
 const scratch = makeScratch()
@@ -220,19 +221,6 @@ async function importToContainerd(t: ExecutionContext, archive: string): Promise
 
 function wholeName(name: string): string {
   return name.startsWith('localhost/') ? name : `docker.io/${name}`
-}
-
-async function scanUmoci(directory: string, tag: string): Promise<Tree> {
-  const bundle = newPath('umoci')
-  await run('umoci', ['unpack', '--image', `${directory}:${tag}`, bundle])
-  return await scanTree(join(bundle, 'rootfs'))
-}
-
-async function scanUnpacked(t: ExecutionContext, reference: string): Promise<Tree> {
-  const target = newPath('unpacked')
-  const {status, stderr} = await spawnImgtool(['unpack', reference, target])
-  t.is(status, 0, stderr)
-  return await scanTree(target)
 }
 
 function newPath(name: string): string {

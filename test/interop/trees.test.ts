@@ -2,13 +2,14 @@
 import {mkdirSync, readdirSync, readFileSync, statSync} from 'node:fs'
 import {join} from 'node:path'
 import {fileURLToPath} from 'node:url'
-import test, {type ExecutionContext} from 'ava'
+import test from 'ava'
 import {spawnImgtool} from '../helpers/cli.ts'
 import {type Dockerd, startDockerd} from '../helpers/dockerd.ts'
 import {scanMount, withTimesOfDockerd} from '../helpers/dockerd-mount.ts'
 import {interopTest, makeScratch, removeScratch} from '../helpers/interop.ts'
 import {run} from '../helpers/run.ts'
 import {compareTrees, scanTree, type Tree} from '../helpers/scan-tree.ts'
+import {scanUmoci, scanUnpacked} from '../helpers/scan-unpacked.ts'
 
 const fixtures = fileURLToPath(new URL('../../fixtures/', import.meta.url))
 const buildScript = fileURLToPath(new URL('odd-image/build.sh', import.meta.url))
@@ -117,19 +118,6 @@ async function build(): Promise<void> {
   await run('bash', [buildScript, image, work], {env: {DOCKER_HOST: daemon.host}})
   await daemon.docker('save', '--output', archive, image)
   await run('skopeo', ['copy', '-q', `docker-archive:${archive}`, `oci:${layout}:1`])
-}
-
-async function scanUmoci(directory: string, tag: string): Promise<Tree> {
-  const bundle = newPath('umoci')
-  await run('umoci', ['unpack', '--image', `${directory}:${tag}`, bundle])
-  return await scanTree(join(bundle, 'rootfs'))
-}
-
-async function scanUnpacked(t: ExecutionContext, reference: string): Promise<Tree> {
-  const target = newPath('unpacked')
-  const {status, stderr} = await spawnImgtool(['unpack', reference, target])
-  t.is(status, 0, stderr)
-  return await scanTree(target)
 }
 
 /** Of a layout with one image, the lowest layer first. */
