@@ -2,7 +2,7 @@
 import {type Choice, type CompressionOptions, type Compressor, startCompressor} from './compression/compress.ts'
 import {standardOutput, type TarCompression} from './destination.ts'
 import {type FlattenImageOptions, flattenImage} from './flatten-image.ts'
-import type {Image} from './image/model.ts'
+import {type Image, storedSize} from './image/model.ts'
 import type {FlatFacts} from './layer/flatten.ts'
 import {explainWriteError, openNewFile, writeToStandardOutput} from './output.ts'
 import {startHashing} from './threads.ts'
@@ -58,7 +58,7 @@ async function write(
   {limits, onProgress, onWarning, signal}: ExportOptions,
   compressor: Compressor | undefined,
 ): Promise<ExportResult> {
-  await using threads = startHashing(image.layers.reduce((sum, {blob}) => sum + blob.size, 0))
+  await using threads = startHashing(storedSize(image))
   const {tools} = threads
   const result = {entries: 0, bytes: 0, tarSize: 0, size: 0}
   async function* tar(): AsyncGenerator<Buffer> {

@@ -7,7 +7,7 @@ import {flattenImage} from './flatten-image.ts'
 import {resolveV1} from './ids.ts'
 import {withPlatform} from './image/better-config.ts'
 import {requireWhole} from './image/missing.ts'
-import type {Image} from './image/model.ts'
+import {type Image, storedSize} from './image/model.ts'
 import {squashConfig} from './image/squash-config.ts'
 import type {FlatFacts} from './layer/flatten.ts'
 import {compressionOf} from './layer/read.ts'
@@ -51,7 +51,7 @@ export async function squashImage(
     destination,
     {...rest, compression},
     {
-      size: image.layers.reduce((sum, {blob}) => sum + blob.size, 0),
+      size: storedSize(image),
       async *tar(tools) {
         flat = yield* flattenImage(image, from, {...rest, tools})
       },

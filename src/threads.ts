@@ -1,6 +1,6 @@
 /** The threads of one run, and the memory that they share. */
 import type {FileThread} from './driver/file-writer.ts'
-import type {Image} from './image/model.ts'
+import {type Image, storedSize} from './image/model.ts'
 import {HashThread} from './layer/hasher.ts'
 import {compressionOf, type ReadTools} from './layer/read.ts'
 import {Chunks} from './thread/chunks.ts'
@@ -33,7 +33,7 @@ const none: Threads = {
  * @param wanted 1 for none, more for all; undefined for where that is faster
  */
 export async function startThreads(image: Image, wanted: number | undefined): Promise<Threads> {
-  const bytes = image.layers.reduce((sum, {blob}) => sum + blob.size, 0)
+  const bytes = storedSize(image)
   if (wanted === undefined ? bytes < worthwhile || !hasSeveralCores() : wanted === 1) return none
   // Whatever may fail comes before the first thread, which nobody would end.
   const isGzip = await isMostlyGzip(image)

@@ -3,7 +3,7 @@ import type {Digest} from './digest.ts'
 import type {TargetState} from './driver/target.ts'
 import {ImgtoolError} from './errors.ts'
 import {requireWhole} from './image/missing.ts'
-import type {Image, Layer} from './image/model.ts'
+import {type Image, type Layer, storedSize} from './image/model.ts'
 import {ChangeDecoder, type ChangeSink, type OnWarning} from './layer/change.ts'
 import {MergedTree} from './layer/merged-tree.ts'
 import {type Budget, countEntry, readLayer, startBudget} from './layer/read.ts'
@@ -135,7 +135,7 @@ async function applyLayers(
   budget: Budget,
   options: UnpackOptions,
 ): Promise<Digest[]> {
-  const totalBytes = image.layers.reduce((sum, layer) => sum + layer.blob.size, 0)
+  const totalBytes = storedSize(image)
   const diffIDs: Digest[] = []
   let bytes = 0
   for (const layer of image.layers) {

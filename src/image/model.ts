@@ -75,6 +75,11 @@ export interface Image {
   readonly parent?: Digest
 }
 
+/** Stored bytes of all layers. */
+export function storedSize({layers}: Pick<Image, 'layers'>): number {
+  return layers.reduce((sum, {blob}) => sum + blob.size, 0)
+}
+
 /** A layer's directory of an archive before docker 1.10: an image of its own. */
 export interface V1Node {
   /** 64 hex digits. */
