@@ -2,6 +2,7 @@
  * Directories get their owners and xattrs when they are made, their modes and times when nothing will be put into them any
  * more: on the very directory that was meant, never on what has taken its name.
  */
+import {NameTree} from '../layer/name-tree.ts'
 import {joinPath} from '../layer/path.ts'
 import type {Entry} from '../layer/tar/entry.ts'
 import type {Time} from '../layer/tar/number.ts'
@@ -27,8 +28,10 @@ const impliedMode = 0o755
 
 export class DirectoryRecords {
   readonly #metadata: Metadata
-  /** By path after symlinks. A path that is taken again gets a new record, so that old ones mean nothing. */
-  readonly #records = new PathTree<DirectoryRecord>()
+  /** After symlinks. */
+  readonly #paths = new PathTree()
+  /** By path. One that is taken again gets a new record, so that old ones mean nothing. */
+  readonly #records: (DirectoryRecord | undefined)[] = []
 
   constructor(metadata: Metadata) {
     this.#metadata = metadata
@@ -54,22 +57,25 @@ export class DirectoryRecords {
 
   /** Says that a layer has ended: a root that no entry has described so far is there for what the layer has below it. */
   finishLayer(root: Place, mtime: Time): void {
-    if (this.#records.value === undefined) this.#record(root, impliedEntry('', mtime))
+    if (this.#records[NameTree.root] === undefined) this.#record(root, impliedEntry('', mtime))
   }
 
   /** Gives all directories their modes and times, on one way through the tree. */
   finish(root: ConfinedRoot): void {
-    const locking: ByteString[] = []
-    for (const {place, record} of walkRecords(this.#records, root)) {
+    const locking: {path: ByteString; record: DirectoryRecord}[] = []
+    for (const {place, number} of walkDirectories(this.#paths, root)) {
+      const record = this.#records[number]
+      if (record === undefined) continue
       // A mode that locks out its owner waits until nothing below is wanted any more: only root may ignore it.
       if ((record.mode & 0o700) === 0o700) this.#finish(place, record)
-      else locking.push(place.path)
+      else locking.push({path: place.path, record})
     }
-    for (const path of locking.reverse()) {
+    for (const {path, record} of locking.reverse()) {
       const place = root.findDirectly(path)
-      if (place !== undefined) this.#finish(place, this.#records.find(path)!.value!)
+      if (place !== undefined) this.#finish(place, record)
     }
-    if (this.#records.value !== undefined) this.#finish(root.root, this.#records.value)
+    const own = this.#records[NameTree.root]
+    if (own !== undefined) this.#finish(root.root, own)
   }
 
   #record(place: Place, entry: Entry): void {
@@ -77,7 +83,9 @@ export class DirectoryRecords {
     // Until the end nothing may keep us out, and a set-group-id bit would give its group to all that is made inside.
     if ((mode & 0o7777) !== 0o700) os.check(os.changeModeOfPath(place.descriptor, 0o700), 'set the mode of', place.path)
     const inherited = entry.xattrs.has(inheritedName) ? entry : undefined
-    this.#records.make(place.path).value = {mode: entry.mode, mtime: entry.mtime, identity, inherited}
+    const number = this.#paths.make(place.path)
+    while (this.#records.length < this.#paths.count) this.#records.push(undefined)
+    this.#records[number] = {mode: entry.mode, mtime: entry.mtime, identity, inherited}
   }
 
   #finish(place: Place, {mode, mtime, identity, inherited}: DirectoryRecord): void {
@@ -93,8 +101,8 @@ export class DirectoryRecords {
 /** A directory that is being walked; without a descriptor when it had to make room for deeper ones. */
 interface Level {
   readonly path: ByteString
-  readonly node: PathTree<DirectoryRecord>
-  readonly left: ByteString[]
+  /** What is in it, and was not walked yet. */
+  readonly left: number[]
   descriptor: number | undefined
 }
 
@@ -105,21 +113,20 @@ const maximumLevels = 24
  * Every directory below the root that still is one, parents before children. Each is opened in its parent, so that depth
  * costs nothing; a level whose last directory was entered is let go, so that most trees are walked with a few descriptors.
  */
-function* walkRecords(
-  records: PathTree<DirectoryRecord>,
-  root: ConfinedRoot,
-): Generator<{place: Place; record: DirectoryRecord}> {
-  const levels: Level[] = [{path: '', node: records, left: [...records.names], descriptor: undefined}]
+function* walkDirectories(paths: PathTree, root: ConfinedRoot): Generator<{place: Place; number: number}> {
+  const levels: Level[] = [{path: '', left: paths.children(NameTree.root), descriptor: undefined}]
   try {
     for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
-      const name = level.left.pop()
+      const number = level.left.pop()
+      const name = number === undefined ? '' : paths.name(number)
       const parent = level.descriptor ?? root.findDirectly(level.path)?.descriptor
-      const descriptor = name === undefined || parent === undefined ? -1 : os.openAt(parent, name, os.O_PLACE)
+      const descriptor = number === undefined || parent === undefined ? -1 : os.openAt(parent, name, os.O_PLACE)
       if (level.left.length === 0) leave(levels)
       // A name that is no directory any more has nothing to get, nor has what was below it.
-      if (descriptor < 0) continue
-      const next = enter(levels, joinPath(level.path, name!), level.node.child(name!)!, descriptor)
-      if (next.node.value !== undefined) yield {place: {path: next.path, descriptor}, record: next.node.value}
+      if (number === undefined || descriptor < 0) continue
+      const next = {path: joinPath(level.path, name), left: paths.children(number), descriptor}
+      enter(levels, next)
+      yield {place: {path: next.path, descriptor}, number}
       if (next.left.length === 0) leave(levels)
     }
   } finally {
@@ -127,15 +134,12 @@ function* walkRecords(
   }
 }
 
-function enter(levels: Level[], path: ByteString, node: PathTree<DirectoryRecord>, descriptor: number): Level {
-  const level = {path, node, left: [...node.names], descriptor}
+function enter(levels: Level[], level: Level): void {
   levels.push(level)
   const crowded = levels.at(-1 - maximumLevels)
-  if (crowded?.descriptor !== undefined) {
-    os.close(crowded.descriptor)
-    crowded.descriptor = undefined
-  }
-  return level
+  if (crowded?.descriptor === undefined) return
+  os.close(crowded.descriptor)
+  crowded.descriptor = undefined
 }
 
 function leave(levels: Level[]): void {

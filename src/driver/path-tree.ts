@@ -1,70 +1,59 @@
-/**
- * Values by path, as a tree of components: a name costs its own length, not that of its path, so that a few hostile entries
- * with thousands of levels do not fill the memory.
- */
+/** Numbers for paths, as {@link NameTree} has them for names: a few hostile entries with thousands of levels do not fill the memory. */
+import {NameTree, none} from '../layer/name-tree.ts'
 import {splitPath} from '../layer/path.ts'
 import type {ByteString} from '../text.ts'
 
-/** A node with its path. */
-interface Located<Value> {
-  readonly path: ByteString
-  readonly node: PathTree<Value>
-}
+/** Paths with all that is above them; the empty one is there from the beginning. Memory: about 40 bytes a name, and the name. */
+export class PathTree {
+  readonly #names = new NameTree()
+  /** What was made last, and its directory: paths come in runs of one directory, or each below the one before. */
+  #recent: readonly {readonly path: ByteString; readonly number: number}[] = []
 
-export class PathTree<Value> {
-  value: Value | undefined
-  #children: Map<ByteString, PathTree<Value>> | undefined
-  /** What was made last, and the directory of that. */
-  #recent: readonly Located<Value>[] | undefined
-
-  /** Names in this directory, in the order in which they came. */
-  get names(): readonly ByteString[] {
-    return this.#children === undefined ? [] : [...this.#children.keys()]
+  /** How many numbers were given, in order. */
+  get count(): number {
+    return this.#names.count
   }
 
-  child(name: ByteString): PathTree<Value> | undefined {
-    return this.#children?.get(name)
-  }
-
-  /** The node at a path below this one; empty is this one. */
-  find(path: ByteString): PathTree<Value> | undefined {
-    let node: PathTree<Value> | undefined = this
-    for (const name of components(path)) node = node?.child(name)
-    return node
-  }
-
-  /**
-   * The node at a path, made with all that is above it where it is not there.
-   *
-   * Paths come in runs of one directory, or each below the one before: those two are remembered, so that a run does not
-   * begin at the root every time.
-   */
-  make(path: ByteString): PathTree<Value> {
-    if (path === '') return this
-    const {directory, name} = splitPath(path)
-    const parent = this.#recent?.find((one) => one.path === directory)?.node ?? this.#makeAll(directory)
-    const node = parent.#makeChild(name)
-    this.#recent = [
-      {path: directory, node: parent},
-      {path, node},
-    ]
-    return node
-  }
-
-  #makeAll(path: ByteString): PathTree<Value> {
-    let node: PathTree<Value> = this
-    for (const name of components(path)) node = node.#makeChild(name)
-    return node
-  }
-
-  #makeChild(name: ByteString): PathTree<Value> {
-    this.#children ??= new Map()
-    let child = this.#children.get(name)
-    if (child === undefined) {
-      child = new PathTree()
-      this.#children.set(name, child)
+  /** @returns the number of a path, or {@link none} */
+  find(path: ByteString): number {
+    let at: number = NameTree.root
+    for (const name of components(path)) {
+      at = this.#names.find(at, name)
+      if (at === none) break
     }
-    return child
+    return at
+  }
+
+  /** The number of a path, made with all that is above it where it is not there. */
+  make(path: ByteString): number {
+    if (path === '') return NameTree.root
+    const {directory, name} = splitPath(path)
+    const parent = this.#recent.find((one) => one.path === directory)?.number ?? this.#makeAll(directory)
+    const number = this.#makeName(parent, name)
+    this.#recent = [
+      {path: directory, number: parent},
+      {path, number},
+    ]
+    return number
+  }
+
+  /** What is in a directory, in no particular order. */
+  children(directory: number): number[] {
+    return this.#names.children(directory)
+  }
+
+  /** The last component of a path. */
+  name(number: number): ByteString {
+    return this.#names.text(number)
+  }
+
+  #makeAll(path: ByteString): number {
+    return components(path).reduce((at: number, name) => this.#makeName(at, name), NameTree.root)
+  }
+
+  #makeName(directory: number, name: ByteString): number {
+    const found = this.#names.find(directory, name)
+    return found === none ? this.#names.add(directory, name) : found
   }
 }
 

@@ -8,7 +8,7 @@ import {type Dockerd, startDockerd} from '../helpers/dockerd.ts'
 import {scanMount, withTimesOfDockerd} from '../helpers/dockerd-mount.ts'
 import {interopTest, makeScratch, removeScratch} from '../helpers/interop.ts'
 import {run} from '../helpers/run.ts'
-import {compareTrees, scanTree, type Tree} from '../helpers/scan-tree.ts'
+import {compareTrees} from '../helpers/scan-tree.ts'
 import {scanUmoci, scanUnpacked} from '../helpers/scan-unpacked.ts'
 
 const fixtures = fileURLToPath(new URL('../../fixtures/', import.meta.url))
