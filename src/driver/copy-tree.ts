@@ -5,6 +5,7 @@
 import {type BigIntStats, fstatSync} from 'node:fs'
 import {ImgtoolError} from '../errors.ts'
 import {joinPath, splitPath} from '../layer/path.ts'
+import type {Time} from '../layer/tar/number.ts'
 import * as os from '../os/libc.ts'
 import {type ByteString, printable} from '../text.ts'
 import {ConfinedRoot, type Neighbours, type Place} from './confined-root.ts'
@@ -188,12 +189,16 @@ export class FileCopier {
   /** In the order that keeps each from undoing another. @see chown(2): it clears special bits and capabilities */
   copyAttributes(from: number, to: number, path: ByteString, stats: BigIntStats): void {
     const isOwned = os.changeOwner(to, Number(stats.uid), Number(stats.gid)) === 0
+    // Only what is open for reading or writing can be changed by its descriptor alone, which is faster.
+    const isOpen = stats.isFile()
     if (!stats.isSymbolicLink()) {
       copyXattrs(from, to, path, this.#keeps)
       const mode = Number(stats.mode) & (isOwned ? 0o7777 : 0o1777)
-      os.check(os.changeModeOfPath(to, mode), 'copy the mode of', path)
+      os.check(isOpen ? os.changeMode(to, mode) : os.changeModeOfPath(to, mode), 'copy the mode of', path)
     }
-    os.check(changeTime(to, stats), 'copy the time of', path)
+    const {seconds, nanoseconds} = timeOf(stats)
+    const change = isOpen ? os.changeTime : os.changeTimeOfPath
+    os.check(change(to, seconds, nanoseconds), 'copy the time of', path)
   }
 }
 
@@ -219,10 +224,10 @@ function copyXattrs(from: number, to: number, path: ByteString, keeps: (name: By
   }
 }
 
-function changeTime(descriptor: number, {mtimeNs}: BigIntStats): number {
+function timeOf({mtimeNs}: BigIntStats): Time {
   const second = 1_000_000_000n
   const nanoseconds = ((mtimeNs % second) + second) % second
-  return os.changeTimeOfPath(descriptor, Number((mtimeNs - nanoseconds) / second), Number(nanoseconds))
+  return {seconds: Number((mtimeNs - nanoseconds) / second), nanoseconds: Number(nanoseconds)}
 }
 
 /** @see makedev(3) */

@@ -368,7 +368,7 @@ export function setXattrAt(directory: number, at: ByteString, name: ByteString, 
   return calls.lsetxattr(path(`${descriptorPath(directory)}/${at}`), path(name, 1), bytes(value), value.length, 0)
 }
 
-/** The longest value of an xattr. @see linux include/uapi/linux/limits.h, XATTR_SIZE_MAX */
+/** For the longest value of an xattr, or all names. @see linux include/uapi/linux/limits.h, XATTR_SIZE_MAX, XATTR_LIST_MAX */
 const xattrRoom = Buffer.alloc(65_536)
 
 /** @returns the value of an xattr of what a descriptor holds, or a negative errno */
