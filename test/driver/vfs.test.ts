@@ -335,10 +335,36 @@ test('what only root may read is not copied by others, and nothing is left', (t)
   if (isRoot) fs.chownSync(store, nobody, nobody)
   withoutRoot(() => {
     const driver = start(t, store)
-    fill(driver, 0, (changes) => add(changes, {path: 'secret', mode: 0o000}, 'x'))
-    t.throws(() => driver.create(idOf(1), idOf(0)), {code: 'PERMISSION_DENIED'})
-    t.deepEqual(driver.list(), [idOf(0)])
+    const locked = [{path: 'd/secret', mode: 0o000}, folder('d/secret', {mode: 0o300})]
+    for (const [at, what] of locked.entries()) {
+      const base = idOf(10 * at)
+      driver.create(base, undefined)
+      use(driver.startLayer(base, {onWarning}), (changes) => add(changes, what))
+      t.throws(() => driver.create(idOf(10 * at + 1), base), {code: 'PERMISSION_DENIED'})
+    }
+    t.is(driver.list().length, locked.length)
     t.deepEqual(fs.readdirSync(path.join(store, 'tmp')), [])
+  })
+})
+
+test('directories that their owner may not write to are filled by others than root, too', (t) => {
+  const base = scratch(t)
+  if (isRoot) fs.chownSync(base, nobody, nobody)
+  const layers: Layer[] = [
+    (changes) => {
+      add(changes, folder('d', {mode: 0o555}))
+      add(changes, folder('d/d', {mode: 0o500}))
+      add(changes, {path: 'd/d/old'}, 'old')
+    },
+    (changes) => {
+      add(changes, {path: 'd/d/new'}, 'new')
+      changes.remove('d/d/old')
+    },
+  ]
+  withoutRoot(() => {
+    const driver = start(t, base)
+    for (const [at, apply] of layers.entries()) fill(driver, at, apply)
+    t.deepEqual(describeTree(driver.get(idOf(1))), describeTree(unpack(path.join(base, 'rootfs'), layers)))
   })
 })
 
