@@ -3,7 +3,7 @@ import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../src/cli/base-command.ts'
 import {checkCompressor, compressorFlags, layerCompressions} from '../src/cli/compression-flags.ts'
 import {startProgress} from '../src/cli/progress.ts'
-import {forceFlag, progressFlag, tagFlag} from '../src/cli/shared-options.ts'
+import {forceFlag, progressFlag, syncFlag, tagFlag} from '../src/cli/shared-options.ts'
 import {parseSourceDateEpoch} from '../src/cli/source-date-epoch.ts'
 import type {ConvertResult} from '../src/convert.ts'
 import {formats, parseDestination, standardOutput} from '../src/destination.ts'
@@ -40,6 +40,7 @@ All images of the source are written, with their names and platforms, layers onc
     }),
     force: forceFlag,
     progress: progressFlag,
+    sync: syncFlag,
     tag: tagFlag,
   }
   static override readonly examples = [
@@ -75,6 +76,7 @@ All images of the source are written, with their names and platforms, layers onc
         onProgress: progress.update,
         onWarning: (warning) => void this.warn(warning.message, warning.code),
         signal,
+        sync: this.flags.sync,
         threads: this.flags.threads,
       })
       progress.stop()

@@ -1,7 +1,7 @@
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../src/cli/base-command.ts'
 import {startProgress} from '../src/cli/progress.ts'
-import {imageArgument, progressFlag, tagFlag, threadsFlag} from '../src/cli/shared-options.ts'
+import {imageArgument, progressFlag, syncFlag, tagFlag, threadsFlag} from '../src/cli/shared-options.ts'
 import {type Source, selectImage, selectImages} from '../src/open.ts'
 import {printableText} from '../src/text.ts'
 import type {UnpackResult} from '../src/unpack.ts'
@@ -38,7 +38,7 @@ As root the result is exact: owners, modes, times, links, devices, capabilities,
     }),
     force: Flags.boolean({char: 'f', description: 'unpack over a directory that is not empty'}),
     progress: progressFlag,
-    sync: Flags.boolean({description: 'wait for the disk before anything appears', env: 'IMGTOOL_SYNC'}),
+    sync: syncFlag,
     tag: tagFlag,
     threads: threadsFlag,
   }

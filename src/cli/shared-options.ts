@@ -49,6 +49,8 @@ export const progressFlag = Flags.boolean({
 
 export const forceFlag = Flags.boolean({char: 'f', description: 'replace a file that exists'})
 
+export const syncFlag = Flags.boolean({description: 'wait for the disk before anything appears', env: 'IMGTOOL_SYNC'})
+
 export const tagFlag = Flags.string({
   char: 't',
   description: 'name of the image instead of those it has; repeatable',
