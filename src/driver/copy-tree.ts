@@ -11,6 +11,7 @@ import {type ByteString, printable} from '../text.ts'
 import {ConfinedRoot, type Neighbours, type Place} from './confined-root.ts'
 import {createFile} from './file-orders.ts'
 import {listDirectory} from './remove.ts'
+import {walkDirectories} from './walk-directories.ts'
 
 /** Bytes that are read at a time. */
 const chunkSize = 1024 * 1024
@@ -33,7 +34,7 @@ export function copyTree(from: number, to: number): void {
   }
 }
 
-/** A directory whose attributes are set when everything in it is there. */
+/** A directory whose attributes are set when everything below it is there. */
 interface Pending {
   readonly path: ByteString
   readonly stats: BigIntStats
@@ -47,19 +48,17 @@ class Copier {
   readonly #files = new FileCopier()
   /** Where the first of several names was copied to, by device and inode. */
   readonly #linked = new Map<string, ByteString>()
-  /** Parents before children. */
-  readonly #directories: Pending[] = []
+  /** Those that lock out their owner, parents before children. */
+  readonly #locking: Pending[] = []
 
   constructor(from: number, to: number) {
     this.#from = new ConfinedRoot(from, alone)
     this.#to = new ConfinedRoot(to, alone)
-    this.#directories.push({path: '', stats: statsOf(from)})
   }
 
   copy(): void {
-    // The list grows while it is gone through.
-    for (const {path} of this.#directories) this.#inside(path, (from, to) => this.#copyEntries(from, to))
-    for (const {path, stats} of this.#directories.toReversed())
+    walkDirectories([this.#from, this.#to], ([from, to]) => this.#copyDirectory(from!, to!))
+    for (const {path, stats} of this.#locking.toReversed())
       this.#inside(path, (from, to) => this.#files.copyAttributes(from.descriptor, to.descriptor, path, stats))
   }
 
@@ -79,26 +78,39 @@ class Copier {
     this.#to.forget(path)
   }
 
-  #copyEntries(from: Place, to: Place): void {
+  /** Copies a directory but for what is in those below it. @returns their names */
+  #copyDirectory(from: Place, to: Place): ByteString[] {
+    const stats = statsOf(from.descriptor)
+    const directories = this.#copyEntries(from, to)
+    // All its names are made: only a mode could be in the way of what comes below.
+    if ((stats.mode & 0o700n) !== 0o700n) this.#locking.push({path: to.path, stats})
+    else this.#files.copyAttributes(from.descriptor, to.descriptor, to.path, stats)
+    return directories
+  }
+
+  /** @returns the names of directories, which are made and still empty */
+  #copyEntries(from: Place, to: Place): ByteString[] {
+    const directories: ByteString[] = []
     for (const name of listDirectory(from.descriptor)) {
       const path = joinPath(to.path, name)
       const source = os.check(os.openAt(from.descriptor, name, os.O_PATH | os.O_NOFOLLOW), 'copy', path)
       try {
-        this.#copyEntry(source, to, name, path)
+        if (this.#copyEntry(source, to, name, path) === 'directory') directories.push(name)
       } finally {
         os.close(source)
       }
     }
+    return directories
   }
 
-  #copyEntry(source: number, to: Place, name: ByteString, path: ByteString): void {
+  #copyEntry(source: number, to: Place, name: ByteString, path: ByteString): 'directory' | 'file' {
     const stats = statsOf(source)
     if (stats.isDirectory()) {
       os.check(os.makeDirectoryAt(to.descriptor, name, 0o700), 'copy', path)
-      this.#directories.push({path, stats})
-    } else if (!this.#isLinked(stats, to, name, path)) {
-      this.#files.copy(source, to.descriptor, name, path, stats)
+      return 'directory'
     }
+    if (!this.#isLinked(stats, to, name, path)) this.#files.copy(source, to.descriptor, name, path, stats)
+    return 'file'
   }
 
   #isLinked({nlink, dev, ino}: BigIntStats, to: Place, name: ByteString, path: ByteString): boolean {

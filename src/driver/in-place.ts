@@ -18,6 +18,7 @@ import {KeptPaths} from './kept-paths.ts'
 import {Metadata} from './metadata.ts'
 import type {Privileges} from './privileges.ts'
 import {listDirectory, removeTree} from './remove.ts'
+import {walkDirectories} from './walk-directories.ts'
 
 export class InPlace implements ChangeSink {
   readonly #root: ConfinedRoot
@@ -71,14 +72,11 @@ export class InPlace implements ChangeSink {
    * Costs some system calls a directory and one a name.
    */
   startMerge(): void {
-    const left: ByteString[] = ['']
-    for (let path = left.pop(); path !== undefined; path = left.pop()) {
-      const place = this.#root.findDirectly(path)
-      if (place === undefined) continue
-      this.#directories.adopt(place)
-      for (const name of listDirectory(place.descriptor))
-        if (os.isDirectoryAt(place.descriptor, name)) left.push(joinPath(path, name))
-    }
+    walkDirectories([this.#root], ([place]) => {
+      this.#directories.adopt(place!)
+      const {descriptor} = place!
+      return listDirectory(descriptor).filter((name) => os.isDirectoryAt(descriptor, name))
+    })
   }
 
   /** @param hasLower something lies below this layer that it can hide */

@@ -3,11 +3,15 @@ import {once} from 'node:events'
 import fs from 'node:fs'
 import path from 'node:path'
 import test from 'ava'
+import {ConfinedRoot} from '../../src/driver/confined-root.ts'
 import {copyTree} from '../../src/driver/copy-tree.ts'
+import {InPlace} from '../../src/driver/in-place.ts'
+import {readPrivileges} from '../../src/driver/privileges.ts'
+import {listDirectory} from '../../src/driver/remove.ts'
 import {Sentinel, sentinelMark} from '../harness/sentinel.ts'
 import type {Attack, Hits} from '../harness/swap-attacker.ts'
 import {describeTree} from '../helpers/describe-tree.ts'
-import {isRoot, scratch} from '../helpers/layers.ts'
+import {add, isRoot, scratch} from '../helpers/layers.ts'
 
 const {O_DIRECTORY, O_NOFOLLOW} = fs.constants
 
@@ -54,6 +58,27 @@ test('a copy is the same: modes, times, links, holes, fifos, names of any bytes'
   t.deepEqual(describeTree(path.join(folder, 'to')), describeTree(from))
   const blocks = (tree: string) => ['large', 'sparse', 'empty'].map((name) => fs.statSync(path.join(tree, name)).blocks)
   t.deepEqual(blocks(path.join(folder, 'to')), blocks(from))
+})
+
+test('a very deep tree, as one path can make it, is copied on one way', (t) => {
+  const folder = scratch(t)
+  for (const name of ['from', 'to']) fs.mkdirSync(path.join(folder, name))
+  const [from, to] = ['from', 'to'].map((name) => fs.openSync(path.join(folder, name), 'r'))
+  const changes = new InPlace(from!, readPrivileges(), () => {})
+  const deep = 'd/'.repeat(4000)
+  // Coming back from below leads past the levels that are held open.
+  const side = 'd/'.repeat(30)
+  for (const name of [`${deep}f`, `${side}a/f`, `${side}z/f`]) add(changes, {path: name}, name)
+  changes.finish()
+  changes.close()
+  copyTree(from!, to!)
+  const copied = new ConfinedRoot(to!, {onImplied: () => {}, beforeLooking: () => {}, beforeClosing: () => {}})
+  for (const name of [deep, `${side}a/`, `${side}z/`]) {
+    const place = copied.findDirectly(name.slice(0, -1))
+    t.deepEqual(listDirectory(place!.descriptor), ['f'])
+  }
+  copied.close()
+  for (const descriptor of [from!, to!]) fs.closeSync(descriptor)
 })
 
 test('a deep tree is copied with few descriptors', (t) => {
