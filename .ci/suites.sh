@@ -35,7 +35,7 @@ run_tests() {
   local skips=allowed
   # Only there is what the shared archives are needed for; without it those tests skip, and say so.
   if [ -d "$shared" ]; then skips=refused; fi
-  run_suite "$skips" npm test -- --tap
+  IMGTOOL_FUZZ_RUNS=200 run_suite "$skips" npm test -- --tap
 }
 
 # The same tests as somebody without any privilege, in a copy that belongs to them; what needs root may skip there.
