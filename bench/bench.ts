@@ -3,6 +3,7 @@
  *
  *     npm run bench -- [app] [many-small] [big-files] [--runs N] [--json FILE]
  *     npm run bench -- convert [app] [many-small] [big-files] [--runs N] [--json FILE]
+ *     npm run bench -- store [app] [many-small] [big-files] [--runs N] [--json FILE]
  *     npm run bench -- scale [--runs N] [--json FILE]
  */
 import {writeFileSync} from 'node:fs'
@@ -15,6 +16,7 @@ import {buildMissing, Samples} from './corpus.ts'
 import {type Run, race} from './race.ts'
 import {doubtLines, goalLines, machine, summaryLines} from './report.ts'
 import {raceScale} from './scale.ts'
+import {fillers, judgeStores} from './stores.ts'
 import {type Goal, judge, type Summary, summarize} from './summary.ts'
 
 const {values, positionals} = parseArgs({
@@ -40,6 +42,7 @@ function measureAll(): Promise<Outcome> {
   const [first, ...rest] = positionals
   if (first === 'scale') return raceScale(Number(values.runs))
   if (first === 'convert') return raceSamples(rest, converters, judgeConversion)
+  if (first === 'store') return raceSamples(rest, fillers, judgeStores)
   return raceSamples(positionals, contestants, judge)
 }
 

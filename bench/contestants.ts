@@ -10,6 +10,8 @@ export interface Contestant {
   readonly program: string
   /** @param target a directory that does not exist, on an empty disk */
   readonly command: (sample: Sample, target: string) => readonly string[]
+  /** Makes what the command needs, which is not measured. */
+  readonly prepare?: (target: string) => Promise<AsyncDisposable>
 }
 
 /** Names that figures are compared by. */

@@ -41,8 +41,10 @@ export async function race(
 
 async function runOnce(sample: Sample, contestant: Contestant, round: number): Promise<Run> {
   using disk = new Disk({size: 512 * MiB + 2 * statSync(sample.archive).size})
+  const target = join(disk.path, 'rootfs')
+  await using _ = await contestant.prepare?.(target)
   const idle = await idleShare()
-  const measurement = measure(contestant.command(sample, join(disk.path, 'rootfs')))
+  const measurement = measure(contestant.command(sample, target))
   const {wall, user, system, status} = measurement
   const written = usedBytes(disk.path)
   const line = `${round} ${sample.name} ${contestant.name}: ${wall.toFixed(2)} s, ${(user + system).toFixed(2)} s of CPU`
