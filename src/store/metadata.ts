@@ -1,6 +1,7 @@
 /** The images of docker 1.10 and later: configs by digest, layers by chainID, names beside. */
 import {addMember} from '../archive/names.ts'
 import {type Digest, digestHex, sha256} from '../digest.ts'
+import {isPlaceID} from '../driver/place-id.ts'
 import {ImgtoolError} from '../errors.ts'
 import {chainIDs} from '../image/chain.ts'
 import {type ConfigFacts, readConfig} from '../image/config.ts'
@@ -134,7 +135,7 @@ class MetadataReader implements StoreMembers {
     const path = `${this.#root}/${layerPath(chainID)}`
     const fact = (name: keyof typeof layerFile) => this.#files.line(`${path}/${layerFile[name]}`)
     const cacheID = fact('cacheID') ?? ''
-    if (!isID(cacheID)) throw new ImgtoolError('BLOB_MISSING', 'the store has no such layer')
+    if (!isPlaceID(cacheID)) throw new ImgtoolError('BLOB_MISSING', 'the store has no such layer')
     if (fact('diffID') !== diffID) throw new ImgtoolError('DIGEST_MISMATCH', 'the store has another layer in its place')
     this.#cacheIDs.set(chainID, cacheID)
     const tarSplit = `${path}/${layerFile.tarSplit}`

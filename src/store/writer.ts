@@ -20,6 +20,7 @@ import {join, resolve} from 'node:path'
 import {setTimeout as sleep} from 'node:timers/promises'
 import {type Digest, digestHex} from '../digest.ts'
 import type {Driver} from '../driver/driver.ts'
+import {isOfBuilder, isPlaceID} from '../driver/place-id.ts'
 import {makeStaging, removeLeftovers} from '../driver/staging.ts'
 import {ImgtoolError} from '../errors.ts'
 import {parseDocument} from '../image/json.ts'
@@ -30,7 +31,6 @@ import {requireNoDaemon} from './daemon.ts'
 import {
   configPath,
   configsName,
-  isID,
   layerFile,
   layerPath,
   layersName,
@@ -103,7 +103,7 @@ export class StoreWriter implements Disposable {
   layer(chainID: Digest): StoredLayer | undefined {
     const read = (name: string) => this.#line(`${layerPath(chainID)}/${name}`)
     const [cacheID = '', diffID] = [read(layerFile.cacheID), read(layerFile.diffID)]
-    if (diffID === undefined || !isID(cacheID) || !this.#driver.exists(cacheID)) return undefined
+    if (diffID === undefined || !isPlaceID(cacheID) || !this.#driver.exists(cacheID)) return undefined
     return {chainID, diffID: diffID as Digest, cacheID}
   }
 
@@ -154,7 +154,7 @@ export class StoreWriter implements Disposable {
    */
   removeLeftovers(): string[] {
     const used = this.#usedPlaces()
-    const left = this.#driver.list().filter((id) => !used.has(id) && !this.#driver.isLocked(id))
+    const left = this.#driver.list().filter((id) => !used.has(id) && !isOfBuilder(id) && !this.#driver.isLocked(id))
     for (const id of left) this.#driver.remove(id)
     this.#driver.tidy()
     return left

@@ -386,3 +386,13 @@ test('a data-root of several drivers, of none, and of others is refused with wha
   const missing = await t.throwsAsync(async () => selectImage(await open(t, `${root}:overlay2:nothing`)))
   t.regex((missing as ImgtoolError).details.hint!, new RegExp(`docker-root:${root}:overlay2:app:1`))
 })
+
+test('layers that BuildKit made are read: their places have names of another kind', async (t) => {
+  const root = writeDataRoot(scratch(t), 'overlay2', [other])
+  const built = 'l4w1tz5d3s0xkd6d2rdmzmdba'
+  renameSync(join(root, 'overlay2', cacheIDOf(baseID)), join(root, 'overlay2', built))
+  writeFileSync(join(root, metadataRoot('overlay2'), layerPath(baseID), 'cache-id'), built)
+  const {set} = await open(t, root)
+  t.deepEqual(set.warnings, [])
+  t.true(isSound(await verifyArchive(`docker-root:${root}`)))
+})
