@@ -25,9 +25,14 @@ export default class Completion extends BaseCommand<typeof Completion> {
   ]
 
   override async run(): Promise<{shell: string; script: string}> {
-    const {bin, commands} = this.config
+    const {bin, commands, topics} = this.config
     const shell = this.args.shell as Shell
-    const known = commands.filter(({hidden}) => !hidden).map(completed)
+    // Every command is a topic of its own, too.
+    const ofTopics = topics
+      .filter(({name}) => commands.some(({id}) => id.startsWith(`${name}:`)))
+      .map(({name, description = ''}) => completedTopic(name, description, commands))
+    const alone = commands.filter(({hidden, id}) => !hidden && !id.includes(':'))
+    const known = [...alone.map(completed), ...ofTopics]
     const lines = formatCompletion(
       shell,
       bin,
@@ -46,6 +51,13 @@ function completed({id, summary = '', args, flags}: Command.Loadable): Completed
     flags: [...shown.flatMap(completedFlags), {name: 'help', description: 'show what it does', takesValue: false}],
     choices: Object.values(args).flatMap(({options = []}) => options),
   }
+}
+
+/** A topic is to a shell as a command whose argument is one of its commands, and has the flags of them all. */
+function completedTopic(topic: string, summary: string, commands: readonly Command.Loadable[]): CompletedCommand {
+  const members = commands.filter(({hidden, id}) => !hidden && id.startsWith(`${topic}:`))
+  const flags = new Map(members.flatMap((member) => completed(member).flags).map((flag) => [flag.name, flag]))
+  return {name: topic, summary, flags: [...flags.values()], choices: members.map(({id}) => id.slice(topic.length + 1))}
 }
 
 function completedFlags(flag: Command.Flag.Cached): CompletedFlag[] {

@@ -14,6 +14,7 @@ export const errorCodes = {
   DOCUMENT_INVALID: 'a JSON document of the archive is malformed or contradicts another',
   IMAGE_NOT_FOUND: 'no image of the archive has that name, index, platform or id',
   IMAGE_AMBIGUOUS: 'several images match and none was chosen',
+  IMAGE_USED: 'a container or another image needs the image that is to be removed',
   IMAGE_UNSUITABLE: 'the format that was asked for cannot hold the image',
   PARENT_CYCLE: 'the parents of a layer form a cycle',
   PARENT_MISSING: 'the parent of a layer is not in the archive',

@@ -16,7 +16,7 @@ import {LowerLayers} from './lower.ts'
 import {mountAufs} from './mount-aufs.ts'
 import {isMounted, unmount} from './mounts.ts'
 import {isPlaceID} from './place-id.ts'
-import {homeMode, makeDirectory, Places} from './places.ts'
+import {faultsOf, homeMode, makeDirectory, Places} from './places.ts'
 import {listDirectory} from './remove.ts'
 import {readSmallFile, writeSmallFile} from './small-file.ts'
 import {startUpper} from './upper.ts'
@@ -88,11 +88,22 @@ export class AufsDriver implements Driver {
     if (isMounted(target)) unmount(target)
   }
 
+  faults(id: PlaceID): string[] {
+    return faultsOf(() => this.parents(id))
+  }
+
+  mend(_id: PlaceID): boolean {
+    return false
+  }
+
+  remains(): string[] {
+    const named = (name: 'layers' | 'mnt') => this.#left(name).map((id) => `aufs/${name}/${id}`)
+    return [...named('layers'), ...named('mnt')]
+  }
+
   tidy(): void {
-    const left = (directory: number) => listDirectory(directory).filter((id) => isPlaceID(id) && !this.exists(id))
-    if (this.#places.find() === undefined) return
-    this.#within('layers', (lists) => left(lists).forEach((id) => void os.unlinkAt(lists, id)))
-    this.#within('mnt', (mounts) => left(mounts).forEach((id) => void os.removeDirectoryAt(mounts, id)))
+    for (const id of this.#left('layers')) this.#within('layers', (lists) => void os.unlinkAt(lists, id))
+    for (const id of this.#left('mnt')) this.#within('mnt', (mounts) => void os.removeDirectoryAt(mounts, id))
   }
 
   list(): PlaceID[] {
@@ -115,6 +126,12 @@ export class AufsDriver implements Driver {
 
   [Symbol.dispose](): void {
     this.#places[Symbol.dispose]()
+  }
+
+  #left(name: 'layers' | 'mnt'): PlaceID[] {
+    if (this.#places.find() === undefined) return []
+    const names = this.#within(name, listDirectory)
+    return names.filter((id) => isPlaceID(id) && !this.exists(id))
   }
 
   #workOf(id: PlaceID): string {

@@ -43,7 +43,13 @@ export interface Driver extends Disposable {
    */
   get(id: PlaceID, how: {readonly isWritable: boolean}): string
   put(id: PlaceID): void
-  /** Removes what the driver keeps beside its places of places that are gone. */
+  /** Why a place cannot be used, one sentence each; none where it can. Nothing is asked of what lies below it but that it is there. */
+  faults(id: PlaceID): string[]
+  /** Makes anew what leads to a place, where the place says how it was. @returns whether there was something to do */
+  mend(id: PlaceID): boolean
+  /** What the driver keeps beside its places of places that are gone, as paths below the data-root. */
+  remains(): string[]
+  /** Removes what {@link remains}. */
   tidy(): void
   /** All places, in no order. */
   list(): PlaceID[]

@@ -6,7 +6,7 @@
  */
 import {randomBytes} from 'node:crypto'
 import {mkdirSync, readdirSync, rmdirSync, statfsSync} from 'node:fs'
-import {join, resolve} from 'node:path'
+import {basename, join, resolve} from 'node:path'
 import {ImgtoolError} from '../errors.ts'
 import * as os from '../os/libc.ts'
 import {printableText} from '../text.ts'
@@ -17,7 +17,7 @@ import {LowerLayers} from './lower.ts'
 import {mountOverlay} from './mount-overlay.ts'
 import {isMounted, unmount} from './mounts.ts'
 import {isPlaceID} from './place-id.ts'
-import {homeMode, makeDirectory, Places} from './places.ts'
+import {faultsOf, homeMode, makeDirectory, Places} from './places.ts'
 import {readPrivileges} from './privileges.ts'
 import {readSmallFile, writeSmallFile} from './small-file.ts'
 import {startUpper} from './upper.ts'
@@ -119,19 +119,55 @@ export class Overlay2Driver implements Driver {
     this.#places[Symbol.dispose]()
   }
 
-  /** Removes links that lead nowhere. */
-  tidy(): void {
-    const home = this.#places.find()
-    const links = home === undefined ? os.ENOENT : os.openAt(home, linksName, os.O_PATH | os.O_DIRECTORY)
-    if (links < 0) return
+  faults(id: PlaceID): string[] {
+    return [...faultsOf(() => this.#requireLink(id)), ...faultsOf(() => this.parents(id))]
+  }
+
+  /** The link by which others know a place. */
+  mend(id: PlaceID): boolean {
+    const link = this.#read(id, 'link')
+    if (link === undefined || !isLinkName(link)) return false
+    const links = makeDirectory(join(this.#places.path, linksName), 0o700)
     try {
-      for (const link of readdirSync(os.descriptorPath(links))) {
-        const id = isLinkName(link) ? placeOf(os.readLinkAt(links, link)) : undefined
-        if (id !== undefined && !this.exists(id)) os.unlinkAt(links, link)
-      }
+      return os.symlinkAt(`../${id}/diff`, links, link) === 0
     } finally {
       os.close(links)
     }
+  }
+
+  /** Links that lead nowhere. */
+  remains(): string[] {
+    return this.#withinLinks((links) => {
+      const isDead = (link: string) => {
+        const id = isLinkName(link) ? placeOf(os.readLinkAt(links, link)) : undefined
+        return id !== undefined && !this.exists(id)
+      }
+      const dead = readdirSync(os.descriptorPath(links)).filter(isDead)
+      return dead.map((link) => `overlay2/${linksName}/${link}`)
+    })
+  }
+
+  tidy(): void {
+    const dead = this.remains()
+    this.#withinLinks((links) => dead.map((path) => os.unlinkAt(links, basename(path))))
+  }
+
+  #withinLinks<Result>(use: (links: number) => Result[]): Result[] {
+    const home = this.#places.find()
+    const links = home === undefined ? os.ENOENT : os.openAt(home, linksName, os.O_PATH | os.O_DIRECTORY)
+    if (links < 0) return []
+    try {
+      return use(links)
+    } finally {
+      os.close(links)
+    }
+  }
+
+  #requireLink(id: PlaceID): void {
+    const link = this.#read(id, 'link')
+    if (link === undefined || !isLinkName(link)) throw broken(id, 'it has no link')
+    const leadsTo = placeOf(os.readLinkAt(this.#places.find()!, `${linksName}/${link}`))
+    if (leadsTo !== id) throw broken(id, `no link ${linksName}/${link} leads to it`)
   }
 
   /** What a child of a place has as its `lower`. */

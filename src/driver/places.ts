@@ -156,6 +156,17 @@ export function makeDirectory(path: string, mode: number): number {
   return descriptor
 }
 
+/** What a refusal to use a place says. */
+export function faultsOf(use: () => unknown): string[] {
+  try {
+    use()
+    return []
+  } catch (error) {
+    if (error instanceof ImgtoolError && error.code === 'STORE_INVALID') return [error.message]
+    throw error
+  }
+}
+
 export function missing(id: PlaceID): ImgtoolError {
   return new ImgtoolError('STORE_INVALID', `The store has no place "${printableText(id)}"`)
 }

@@ -85,6 +85,18 @@ export function removeLeftovers(parent: number, target: string): void {
   }
 }
 
+/** Names that {@link removeLeftovers} would remove. */
+export function findLeftovers(parent: number, target: string): string[] {
+  const names = readdirSync(os.descriptorPath(parent)).filter((name) => isStagingName(name, target))
+  return names.filter((name) => {
+    const descriptor = os.openAt(parent, fromText(name), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    if (descriptor < 0) return false
+    const isLeft = os.lock(descriptor) === 0
+    os.close(descriptor)
+    return isLeft
+  })
+}
+
 /** As {@link removeLeftovers}, for a parent by its path. */
 export function removeLeftoversIn(parent: string, target: string): void {
   within(parent, (descriptor) => removeLeftovers(descriptor, target))

@@ -73,8 +73,21 @@ export class VfsDriver implements Driver {
     // Nothing was mounted.
   }
 
+  faults(_id: PlaceID): [] {
+    return []
+  }
+
+  mend(_id: PlaceID): boolean {
+    return false
+  }
+
+  /** There is nothing beside the places. */
+  remains(): [] {
+    return []
+  }
+
   tidy(): void {
-    // There is nothing beside the places.
+    // Nothing remains.
   }
 
   list(): PlaceID[] {

@@ -41,6 +41,7 @@ const SEEK_DATA = 3
 const SEEK_HOLE = 4
 /** @see linux include/uapi/linux/fs.h: _IOW(0x94, 9, int) */
 const FICLONE = 0x40049409
+const LOCK_SH_NB = 1 | 4
 const LOCK_EX_NB = 2 | 4
 const LOCK_UN = 8
 
@@ -416,6 +417,11 @@ export function exchangeAt(directory: number, one: ByteString, other: ByteString
 /** Takes an exclusive lock, or fails with EAGAIN. It ends with the descriptor, whatever ends the process. */
 export function lock(descriptor: number): number {
   return calls.flock(descriptor, LOCK_EX_NB)
+}
+
+/** Takes a lock that others may have as well, or fails with EAGAIN; an exclusive one that the descriptor has becomes it. */
+export function lockShared(descriptor: number): number {
+  return calls.flock(descriptor, LOCK_SH_NB)
 }
 
 export function unlock(descriptor: number): number {

@@ -28,6 +28,21 @@ export const configsName = 'imagedb/content/sha256'
 /** Directory of the layers, each under the hex of its chainID, below {@link metadataRoot}. */
 export const layersName = 'layerdb/sha256'
 
+/** Directory of what is being written, below {@link metadataRoot}. */
+export const temporaryName = 'layerdb/tmp'
+/** Directory of the containers, each under its id, below {@link metadataRoot}. */
+export const containersName = 'layerdb/mounts'
+
+/** What a directory below {@link containersName} holds, each a line without its end. @see moby layer/filestore.go */
+export const containerFile = {
+  /** The place that the container writes to. */
+  mountID: 'mount-id',
+  /** The place below it, with what docker makes for every container. */
+  initID: 'init-id',
+  /** ChainID of the image's layers. */
+  parent: 'parent',
+} as const
+
 /** What a directory below {@link layersName} holds; each but the last one is a line without its end. */
 export const layerFile = {
   diffID: 'diff',
@@ -44,9 +59,12 @@ export function configPath(imageID: Digest): string {
   return `${configsName}/${digestHex(imageID)}`
 }
 
+/** Directory of what docker keeps beside configs, below {@link metadataRoot}. */
+export const imagesMetadataName = 'imagedb/metadata/sha256'
+
 /** What docker keeps beside a config, such as its `parent`; below {@link metadataRoot}. */
 export function imageMetadataPath(imageID: Digest): string {
-  return `imagedb/metadata/sha256/${digestHex(imageID)}`
+  return `${imagesMetadataName}/${digestHex(imageID)}`
 }
 
 /** The directory of a layer, below {@link metadataRoot}. */

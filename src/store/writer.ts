@@ -18,10 +18,11 @@ import {
 } from 'node:fs'
 import {join, resolve} from 'node:path'
 import {setTimeout as sleep} from 'node:timers/promises'
-import {type Digest, digestHex} from '../digest.ts'
+import type {Digest} from '../digest.ts'
 import type {Driver} from '../driver/driver.ts'
 import {isOfBuilder, isPlaceID} from '../driver/place-id.ts'
 import {makeStaging, removeLeftovers} from '../driver/staging.ts'
+import {stagingName} from '../driver/staging-name.ts'
 import {ImgtoolError} from '../errors.ts'
 import {parseDocument} from '../image/json.ts'
 import {splitTag} from '../image/names.ts'
@@ -31,12 +32,17 @@ import {requireNoDaemon} from './daemon.ts'
 import {
   configPath,
   configsName,
+  containerFile,
+  containersName,
+  imageMetadataPath,
+  imagesMetadataName,
   layerFile,
   layerPath,
   layersName,
   metadataRoot,
   repositoriesName,
   repositoriesSchema,
+  temporaryName,
 } from './layout.ts'
 
 /** A layer that the store has. */
@@ -59,7 +65,6 @@ export interface LayerFacts extends StoredLayer {
 const lockInterval = 10
 /** Mode of all that is docker's own. */
 const [directoryMode, fileMode] = [0o700, 0o600]
-const temporaryName = 'layerdb/tmp'
 const noTarget = ''
 
 /** Close it. Several processes may have one for the same store at a time. */
@@ -68,6 +73,8 @@ export class StoreWriter implements Disposable {
   readonly #root: string
   readonly #driver: Driver
   readonly #descriptor: number
+  /** Of the layers; locked by all who are at work in the store. */
+  readonly #layers: number
 
   /**
    * @param store docker's data-root; made where it is missing
@@ -80,13 +87,17 @@ export class StoreWriter implements Disposable {
     requireNoDaemon(this.#store)
     this.#attempt(() => {
       mkdirSync(this.#store, {recursive: true, mode: 0o710})
-      for (const name of [configsName, 'imagedb/metadata/sha256', layersName, temporaryName])
+      for (const name of [configsName, imagesMetadataName, layersName, temporaryName])
         mkdirSync(join(this.#root, name), {recursive: true, mode: directoryMode})
     })
     this.#descriptor = os.check(
       os.openAt(os.AT_FDCWD, fromText(this.#store), os.O_RDONLY | os.O_DIRECTORY),
       `open "${printableText(store)}"`,
     )
+    const layers = fromText(join(this.#root, layersName))
+    this.#layers = os.openAt(os.AT_FDCWD, layers, os.O_RDONLY | os.O_DIRECTORY)
+    if (this.#layers < 0) os.close(this.#descriptor)
+    os.check(this.#layers, 'open the layers of the store')
   }
 
   /**
@@ -95,8 +106,20 @@ export class StoreWriter implements Disposable {
    * @throws the signal's reason
    */
   async lock(signal?: AbortSignal): Promise<Disposable> {
-    while (os.lock(this.#descriptor) === os.EAGAIN) await sleep(lockInterval, undefined, signal && {signal})
-    return {[Symbol.dispose]: () => void os.unlock(this.#descriptor)}
+    const held = await takeLock(this.#descriptor, signal)
+    // Nobody has this one alone for longer than the other.
+    os.lockShared(this.#layers)
+    return held
+  }
+
+  /**
+   * Whether nobody else is at work in the store, who could count on layers that no image has yet. Call with the {@link lock};
+   * it holds as long.
+   */
+  isAlone(): boolean {
+    const isAlone = os.lock(this.#layers) !== os.EAGAIN
+    os.lockShared(this.#layers)
+    return isAlone
   }
 
   /** What is there under a chainID; undefined also where a part of it is missing. */
@@ -126,7 +149,7 @@ export class StoreWriter implements Disposable {
   addImage(imageID: Digest, config: Buffer, parent: Digest | undefined): void {
     this.#write(configPath(imageID), config)
     if (parent === undefined) return
-    const metadata = `imagedb/metadata/sha256/${digestHex(imageID)}`
+    const metadata = imageMetadataPath(imageID)
     mkdirSync(join(this.#root, metadata), {recursive: true, mode: directoryMode})
     this.#write(`${metadata}/parent`, Buffer.from(parent))
   }
@@ -140,6 +163,46 @@ export class StoreWriter implements Disposable {
       const references = repositories.get(repository) ?? new Map<string, string>()
       repositories.set(repository, references.set(name, imageID))
     }
+    this.#writeRepositories(repositories)
+  }
+
+  /** Takes names from images. Call with the {@link lock}. */
+  removeNames(names: Iterable<string>): void {
+    const gone = new Set(names)
+    if (gone.size === 0) return
+    const kept = [...this.#readRepositories()].map(
+      ([repository, references]) => [repository, new Map([...references].filter(([name]) => !gone.has(name)))] as const,
+    )
+    this.#writeRepositories(new Map(kept.filter(([, references]) => references.size > 0)))
+  }
+
+  /** Removes an image that has no names; its layers stay. Call with the {@link lock}. */
+  removeImage(imageID: Digest): void {
+    this.#remove(configPath(imageID))
+    this.#remove(imageMetadataPath(imageID))
+  }
+
+  /**
+   * Forgets a layer that no image, no container and no other layer needs. Its place is left to {@link removeLeftovers}. Call
+   * with the {@link lock}.
+   */
+  removeLayer(chainID: Digest): void {
+    // A part of a layer under its name would be taken for the layer.
+    const aside = `${temporaryName}/${stagingName(noTarget)}`
+    this.#attempt(() => renameSync(join(this.#root, layerPath(chainID)), join(this.#root, aside)))
+    this.#remove(aside)
+  }
+
+  /** Forgets a container. Call with the {@link lock}. */
+  removeContainer(id: string): void {
+    this.#remove(`${containersName}/${id}`)
+  }
+
+  #remove(path: string): void {
+    this.#attempt(() => rmSync(join(this.#root, path), {recursive: true, force: true}))
+  }
+
+  #writeRepositories(repositories: ReadonlyMap<string, ReadonlyMap<string, string>>): void {
     const sorted = [...repositories].toSorted(([one], [other]) => (one < other ? -1 : 1))
     const document = {
       Repositories: Object.fromEntries(sorted.map(([name, references]) => [name, Object.fromEntries(references)])),
@@ -166,6 +229,7 @@ export class StoreWriter implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    os.close(this.#layers)
     os.close(this.#descriptor)
   }
 
@@ -173,7 +237,10 @@ export class StoreWriter implements Disposable {
   #usedPlaces(): Set<string> {
     const of = (directory: string, names: readonly string[]) =>
       this.#list(directory).flatMap((entry) => names.map((name) => this.#line(`${directory}/${entry}/${name}`) ?? ''))
-    return new Set([...of(layersName, [layerFile.cacheID]), ...of('layerdb/mounts', ['mount-id', 'init-id'])])
+    return new Set([
+      ...of(layersName, [layerFile.cacheID]),
+      ...of(containersName, [containerFile.mountID, containerFile.initID]),
+    ])
   }
 
   #readRepositories(): Map<string, Map<string, string>> {
@@ -258,6 +325,29 @@ export class NewLayer {
     if (this.#isOpen) os.close(this.#descriptor)
     this.#isOpen = false
   }
+}
+
+/**
+ * Keeps other runs from changing what refers to what, without writing.
+ *
+ * @param store docker's data-root
+ * @throws the signal's reason
+ */
+export async function lockStore(store: string, signal?: AbortSignal): Promise<Disposable> {
+  const name = fromText(resolve(store))
+  const descriptor = os.check(os.openAt(os.AT_FDCWD, name, os.O_RDONLY | os.O_DIRECTORY), 'open', name)
+  try {
+    await takeLock(descriptor, signal)
+  } catch (error) {
+    os.close(descriptor)
+    throw error
+  }
+  return {[Symbol.dispose]: () => void os.close(descriptor)}
+}
+
+async function takeLock(descriptor: number, signal: AbortSignal | undefined): Promise<Disposable> {
+  while (os.lock(descriptor) === os.EAGAIN) await sleep(lockInterval, undefined, signal && {signal})
+  return {[Symbol.dispose]: () => void os.unlock(descriptor)}
 }
 
 function writeNew(path: string, bytes: Buffer): void {

@@ -1,0 +1,38 @@
+import process from 'node:process'
+import {Flags} from '@oclif/core'
+import type {StoreCheck} from '../../src/check-store.ts'
+import {BaseCommand} from '../../src/cli/base-command.ts'
+import {exitCodes} from '../../src/cli/report.ts'
+import {storeArgument, storeDriverFlag} from '../../src/cli/store-options.ts'
+import {formatStoreCheck} from '../../src/view/store.ts'
+
+export default class Check extends BaseCommand<typeof Check> {
+  static override readonly summary = "Find what is damaged in docker's data-root, and what killed runs left there."
+  static override readonly description =
+    `Reads what docker knows of images, layers and containers, and whether all that is referred to is there; with --layers also every layer, which must still have its diffID.
+Exits with 3 when something is damaged or was left. Layers without an image are notes, which do not count.
+--repair removes leftovers, layers without an image, and what refers to what is not there; never an image that is whole, nor what a container needs. No daemon may run on the data-root meanwhile.`
+  static override readonly args = {store: storeArgument}
+  static override readonly flags = {
+    driver: storeDriverFlag,
+    layers: Flags.boolean({description: 'read every layer, and compare it with its diffID'}),
+    repair: Flags.boolean({description: 'remove what was left, and what refers to what is not there'}),
+  }
+  static override readonly examples = [
+    '<%= config.bin %> <%= command.id %> /var/lib/docker',
+    '<%= config.bin %> <%= command.id %> --layers /mnt/olddisk/docker --json | jq ".findings[]"',
+    '<%= config.bin %> <%= command.id %> --repair /var/lib/docker',
+  ]
+
+  override async run(): Promise<StoreCheck & {status: 'sound' | 'wrong'}> {
+    const {checkStore, isClean} = await import('../../src/check-store.ts')
+    const {driver, layers, repair} = this.flags
+    const {limits, signal} = this
+    this.expectReader()
+    const check = await checkStore(this.args.store, {driver, layers, repair, limits, signal})
+    const isSound = isClean(check)
+    if (!this.flags.quiet || !isSound) this.logLines(formatStoreCheck(this.args.store, check))
+    process.exitCode = isSound ? 0 : exitCodes.wrong
+    return {status: isSound ? 'sound' : 'wrong', ...check}
+  }
+}

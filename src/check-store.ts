@@ -1,0 +1,169 @@
+/** Finds what is damaged in docker's data-root and what was left there, and cleans it up. */
+import {createHash} from 'node:crypto'
+import type {Digest} from './digest.ts'
+import type {DriverName} from './driver/driver.ts'
+import {isPlaceID} from './driver/place-id.ts'
+import {removeTree} from './driver/remove.ts'
+import {ImgtoolError} from './errors.ts'
+import {splitPath} from './layer/path.ts'
+import {defaultLimits} from './limits.ts'
+import * as os from './os/libc.ts'
+import {layerFile, layerPath, metadataRoot} from './store/layout.ts'
+import type {LayerState, StoreState} from './store/state.ts'
+import type {StoreFiles} from './store/store-files.ts'
+import {StoreLayers} from './store/store-layers.ts'
+import {type StoreFinding, type Survey, surveyStore} from './store/survey.ts'
+import {lockStore, StoreWriter} from './store/writer.ts'
+import {type KeptStore, openKeptStore, type StoreOptions} from './store-status.ts'
+import {printableText} from './text.ts'
+import {isAboutData} from './verify/findings.ts'
+
+export type {StoreFinding} from './store/survey.ts'
+
+export interface CheckStoreOptions extends StoreOptions {
+  /** Remove what was left, and what refers to what is not there. @default false */
+  readonly repair?: boolean
+  /** Read every layer, and compare it with its diffID. @default false */
+  readonly layers?: boolean
+  /** Called for each layer that is read. */
+  readonly onLayer?: (done: number, layers: number) => void
+}
+
+export interface StoreCheck {
+  readonly driver: DriverName
+  readonly images: number
+  readonly layers: number
+  /** What is wrong now; after a repair, what it left. */
+  readonly findings: readonly StoreFinding[]
+  /** What was done, one sentence each. */
+  readonly repairs: readonly string[]
+}
+
+/** Whether nothing is damaged and nothing was left. */
+export function isClean({findings}: StoreCheck): boolean {
+  return findings.every(({severity}) => severity === 'note')
+}
+
+/**
+ * Checks a data-root on which no daemon runs; runs of imgtool may be at work there. Without `repair` nothing is written.
+ * A repair leaves every image alone that is whole, what containers need, and what other runs are making.
+ *
+ * @throws {ImgtoolError} SOURCE_NOT_FOUND, PERMISSION_DENIED, FORMAT_UNKNOWN, IMAGE_AMBIGUOUS for several drivers, LIMIT_EXCEEDED;
+ *   STORE_INVALID where names cannot be read and are to be repaired
+ */
+export async function checkStore(store: string, options: CheckStoreOptions = {}): Promise<StoreCheck> {
+  using kept = await openKeptStore(store, options)
+  const repairs = options.repair ? await repairStore(kept, store, options) : []
+  const {state, survey} = await lookAt(kept, store, options)
+  const changed = options.layers ? await compareLayers(kept, state, options) : []
+  return {
+    driver: kept.driver.name,
+    images: state.images.size,
+    layers: state.layers.size,
+    findings: [...survey.findings, ...changed],
+    repairs,
+  }
+}
+
+async function lookAt(
+  kept: KeptStore,
+  store: string,
+  {signal}: StoreOptions,
+): Promise<{state: StoreState; survey: Survey}> {
+  using _ = await lockStore(store, signal)
+  const state = kept.readState()
+  return {state, survey: surveyStore({...kept, state})}
+}
+
+async function repairStore(kept: KeptStore, store: string, {signal}: StoreOptions): Promise<string[]> {
+  using writer = new StoreWriter(store, kept.driver)
+  using _ = await writer.lock(signal)
+  const {driver, files} = kept
+  const survey = () => surveyStore({...kept, state: kept.readState()})
+  const before = survey()
+  const damagedNames = before.findings.find(({code}) => code === 'NAMES_DAMAGED')
+  if (damagedNames !== undefined) {
+    throw new ImgtoolError('STORE_INVALID', `Cannot repair the store: ${damagedNames.message}`, {
+      hint: `Move "${metadataRoot(driver.name)}/repositories.json" away; images keep their IDs`,
+    })
+  }
+  const mended = before.damagedPlaces.filter((id) => driver.mend(id))
+  // What was mended makes layers and images whole again.
+  const found = mended.length === 0 ? before : survey()
+  const unused = writer.isAlone() ? found.unusedLayers : []
+  writer.removeNames(found.lostNames)
+  for (const imageID of found.damagedImages) writer.removeImage(imageID)
+  for (const id of found.lostContainers) writer.removeContainer(id)
+  for (const chainID of [...found.damagedLayers, ...unused]) writer.removeLayer(chainID)
+  for (const path of found.temporaries) removePath(files, path)
+  const remains = driver.remains()
+  const places = writer.removeLeftovers()
+  return [
+    ...mended.map((id) => `Linked the place ${id} again`),
+    ...found.lostNames.map((name) => `Removed the name "${printableText(name)}"`),
+    ...found.damagedImages.map((imageID) => `Removed the image ${imageID}`),
+    ...found.lostContainers.map((id) => `Removed the container ${id}`),
+    ...[...found.damagedLayers, ...unused].map((chainID) => `Removed the layer ${chainID}`),
+    ...[...found.temporaries, ...remains].map((path) => `Removed "${printableText(path)}"`),
+    ...places.map((id) => `Removed the place ${id}`),
+  ]
+}
+
+function removePath(files: StoreFiles, path: string): void {
+  const {directory, name} = splitPath(path)
+  const parent = files.directory(directory)
+  if (parent === undefined) return
+  try {
+    removeTree(parent, name)
+  } finally {
+    os.close(parent)
+  }
+}
+
+/** Puts every layer together that can be, and reads it all. */
+async function compareLayers(
+  {files, driver}: KeptStore,
+  {layers}: StoreState,
+  {limits = defaultLimits, signal, onLayer}: CheckStoreOptions,
+): Promise<StoreFinding[]> {
+  const reader = new StoreLayers(files, driver.name, limits)
+  try {
+    const findings: StoreFinding[] = []
+    const isThere = (id: string) => isPlaceID(id) && driver.exists(id)
+    const readable = [...layers.values()].filter(({cacheID, hasTarSplit}) => hasTarSplit && isThere(cacheID))
+    for (const [at, layer] of readable.entries()) {
+      onLayer?.(at, readable.length)
+      const fault = await compareLayer(reader, driver.name, layer, signal)
+      if (fault === undefined) continue
+      const message = `Layer ${layer.chainID} is not what it was: ${fault}`
+      findings.push({severity: 'damage', code: 'LAYER_CHANGED', subject: layer.chainID, message})
+    }
+    return findings
+  } finally {
+    reader.close()
+  }
+}
+
+/** @returns what is wrong with its bytes */
+async function compareLayer(
+  reader: StoreLayers,
+  driver: DriverName,
+  {chainID, diffID, cacheID, size}: LayerState,
+  signal: AbortSignal | undefined,
+): Promise<string | undefined> {
+  const tarSplit = `${metadataRoot(driver)}/${layerPath(chainID)}/${layerFile.tarSplit}`
+  try {
+    const blob = reader.blob({name: layerPath(chainID), cacheID, parentCacheID: undefined, tarSplit, filesSize: size})
+    if (blob === undefined) return 'its files are missing'
+    const hash = createHash('sha256')
+    for await (const chunk of blob.stream()) {
+      signal?.throwIfAborted()
+      hash.update(chunk)
+    }
+    const actual: Digest = `sha256:${hash.digest('hex')}`
+    return actual === diffID ? undefined : `its files and tar-split give ${actual}, expected ${diffID}`
+  } catch (error) {
+    if (!isAboutData(error)) throw error
+    return error.message
+  }
+}

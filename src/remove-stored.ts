@@ -1,0 +1,128 @@
+/** Removes images from docker's data-root, as `docker rmi` does. */
+import {type Digest, shortID} from './digest.ts'
+import type {DriverName} from './driver/driver.ts'
+import {ImgtoolError} from './errors.ts'
+import {familiarName} from './image/names.ts'
+import type {ImageState, StoreState} from './store/state.ts'
+import {surveyStore, withAllBelow} from './store/survey.ts'
+import {StoreWriter} from './store/writer.ts'
+import {openKeptStore, type StoreOptions} from './store-status.ts'
+import {printableText} from './text.ts'
+
+export interface RemoveResult {
+  readonly driver: DriverName
+  /** Names that no image has any more. */
+  readonly names: readonly string[]
+  /** The image, and nameless ones that only it was built on; none while it has other names, or others were built on it. */
+  readonly images: readonly Digest[]
+  /** ChainIDs of layers that nobody else needs, topmost first. */
+  readonly layers: readonly Digest[]
+  /** Whether layers stay because another run is at work, which could count on them. */
+  readonly layersStay: boolean
+}
+
+/**
+ * Removes a name of an image, and the image with its last name; by an id, the image with all names. Names go first, places of
+ * layers last, so that whatever ends the run, nothing refers to what is gone.
+ *
+ * @param wanted a name, without a tag `latest`, or the first 12 or more digits of an image ID
+ * @throws {ImgtoolError} IMAGE_NOT_FOUND, IMAGE_AMBIGUOUS, IMAGE_USED, STORE_INVALID where names cannot be read, and as `storeStatus`
+ */
+export async function removeStoredImage(
+  store: string,
+  wanted: string,
+  options: StoreOptions = {},
+): Promise<RemoveResult> {
+  using kept = await openKeptStore(store, options)
+  using writer = new StoreWriter(store, kept.driver)
+  using _ = await writer.lock(options.signal)
+  const state = kept.readState()
+  const plan = planRemoval(state, wanted)
+  const {driver} = kept
+  writer.removeNames(plan.names)
+  for (const imageID of plan.images) writer.removeImage(imageID)
+  const isAlone = writer.isAlone()
+  const own = layersOf(state, plan.images)
+  const unused = surveyStore({...kept, state: kept.readState()}).unusedLayers.filter((chainID) => own.has(chainID))
+  const layers = isAlone ? unused : []
+  for (const chainID of layers) writer.removeLayer(chainID)
+  writer.removeLeftovers()
+  return {driver: driver.name, ...plan, layers, layersStay: layers.length < unused.length}
+}
+
+function planRemoval(state: StoreState, wanted: string): Pick<RemoveResult, 'names' | 'images'> {
+  if (state.namesFault !== undefined)
+    throw new ImgtoolError('STORE_INVALID', `Cannot remove from the store: ${state.namesFault}`)
+  const name = findName(state, wanted)
+  const image = name === undefined ? findImage(state, wanted) : state.images.get(state.names.get(name)!)
+  // A name of what is not there.
+  if (image === undefined) return {names: [name!], images: []}
+  const all = [...state.names].filter(([, imageID]) => imageID === image.imageID).map(([each]) => each)
+  const others = all.filter((each) => each !== name && (name === undefined || !isDigestOf(each, name)))
+  if (name !== undefined && others.length > 0) return {names: [name], images: []}
+  requireUnused(state, image)
+  const child = childrenOf(state, image.imageID)[0]
+  if (child === undefined) return {names: all, images: [image.imageID, ...namelessParents(state, image)]}
+  if (name !== undefined) return {names: all, images: []}
+  throw used(image, `image ${shortID(child.imageID)} was built on it`)
+}
+
+/** Docker forgets where an image came from with the last tag of that repository. */
+function isDigestOf(name: string, tagged: string): boolean {
+  return name.includes('@') && tagged.startsWith(`${name.slice(0, name.indexOf('@'))}:`)
+}
+
+function findName({names}: StoreState, wanted: string): string | undefined {
+  const familiar = familiarName(wanted)
+  return [wanted, familiar, `${familiar}:latest`].find((name) => names.has(name))
+}
+
+function findImage({images}: StoreState, wanted: string): ImageState {
+  const hex = wanted.replace(/^sha256:/, '')
+  const isPrefix = /^[0-9a-f]{12,64}$/.test(hex)
+  const [image, ...others] = [...images.values()].filter(({imageID}) => isPrefix && imageID.startsWith(`sha256:${hex}`))
+  const shown = printableText(wanted)
+  if (others.length > 0)
+    throw new ImgtoolError('IMAGE_AMBIGUOUS', `Cannot choose among the images that begin with "${shown}"`, {
+      hint: 'Give more digits',
+    })
+  if (image !== undefined) return image
+  throw new ImgtoolError('IMAGE_NOT_FOUND', `Cannot find image "${shown}" in the store`, {
+    hint: 'Run: imgtool store list',
+  })
+}
+
+function requireUnused({containers}: StoreState, image: ImageState): void {
+  const top = image.chain.at(-1)
+  const container = containers.find(({parent}) => parent !== undefined && parent === top)
+  if (container !== undefined) throw used(image, `container ${shortID(container.id)} uses it`)
+}
+
+function childrenOf({images}: StoreState, imageID: Digest): ImageState[] {
+  return [...images.values()].filter(({parent}) => parent === imageID)
+}
+
+/** Steps of a build that only this image went on from. */
+function namelessParents(state: StoreState, image: ImageState): Digest[] {
+  const named = new Set(state.names.values())
+  const found = new Set<Digest>()
+  for (let child = image; ; ) {
+    const parent = state.images.get(child.parent ?? '')
+    if (parent === undefined || named.has(parent.imageID) || found.has(parent.imageID)) return [...found]
+    const isUsed = state.containers.some((container) => container.parent === parent.chain.at(-1))
+    if (isUsed || childrenOf(state, parent.imageID).length > 1) return [...found]
+    found.add(parent.imageID)
+    child = parent
+  }
+}
+
+function layersOf({images, layers}: StoreState, imageIDs: readonly Digest[]): Set<string> {
+  return withAllBelow(
+    layers,
+    imageIDs.flatMap((imageID) => images.get(imageID)?.chain.slice(-1) ?? []),
+  )
+}
+
+function used({imageID}: ImageState, why: string): ImgtoolError {
+  return new ImgtoolError('IMAGE_USED', `Cannot remove image ${shortID(imageID)}: ${why}`)
+}

@@ -1,0 +1,123 @@
+/** What is in docker's data-root: its driver, its images. */
+import {resolve} from 'node:path'
+import type {Digest} from './digest.ts'
+import type {Driver, DriverName} from './driver/driver.ts'
+import {defaultLimits, type Limits} from './limits.ts'
+import {openStoreFiles} from './store/open-files.ts'
+import {readState, type StoreState} from './store/state.ts'
+import type {StoreFiles} from './store/store-files.ts'
+import {lockStore} from './store/writer.ts'
+import {requireSystem} from './unpack.ts'
+import {openDriver} from './unpack-store.ts'
+
+export interface StoreOptions {
+  /** By default the only one that the store has. */
+  readonly driver?: DriverName | undefined
+  readonly limits?: Limits
+  readonly signal?: AbortSignal
+}
+
+/** A data-root that is looked after. Close it. */
+export interface KeptStore extends Disposable {
+  readonly files: StoreFiles
+  readonly driver: Driver
+  /** Reads what docker knows. Call while nobody may change it. */
+  readState(): StoreState
+}
+
+/** Opens a data-root. @throws {ImgtoolError} as {@link storeStatus} */
+export async function openKeptStore(
+  store: string,
+  {driver: wanted, limits = defaultLimits}: StoreOptions,
+): Promise<KeptStore> {
+  requireSystem()
+  const opened = openStoreFiles(store, wanted)
+  try {
+    const driver = await openDriver(opened.driver, store)
+    return {
+      files: opened.files,
+      driver,
+      readState: () => readState(opened.files, opened.driver, limits),
+      [Symbol.dispose]() {
+        driver[Symbol.dispose]()
+        opened[Symbol.dispose]()
+      },
+    }
+  } catch (error) {
+    opened[Symbol.dispose]()
+    throw error
+  }
+}
+
+export interface StoreStatus {
+  readonly driver: DriverName
+  /** Absolute. */
+  readonly root: string
+  /** What `docker info` says of the driver: names and values, in docker's order. */
+  readonly status: readonly (readonly [name: string, value: string])[]
+  readonly images: number
+  readonly containers: number
+  readonly layers: number
+  /** Bytes of the files of all layers, each counted once. */
+  readonly size: number
+}
+
+/**
+ * Says what `docker info` says of a driver and how much there is.
+ *
+ * @throws {ImgtoolError} SOURCE_NOT_FOUND, PERMISSION_DENIED, FORMAT_UNKNOWN, IMAGE_AMBIGUOUS for several drivers, LIMIT_EXCEEDED
+ */
+export async function storeStatus(store: string, options: StoreOptions = {}): Promise<StoreStatus> {
+  using kept = await openKeptStore(store, options)
+  using _ = await lockStore(store, options.signal)
+  const {images, layers, containers} = kept.readState()
+  return {
+    driver: kept.driver.name,
+    root: resolve(store),
+    status: kept.driver.status(),
+    images: images.size,
+    containers: containers.length,
+    layers: layers.size,
+    size: [...layers.values()].reduce((sum, {size = 0}) => sum + size, 0),
+  }
+}
+
+/** An image of a store. */
+export interface StoredImage {
+  readonly imageID: Digest
+  /** Sorted; with tag or digest. */
+  readonly names: readonly string[]
+  readonly created?: string
+  /** How many. */
+  readonly layers: number
+  /** Bytes of the files of its layers, as `docker images` says it. */
+  readonly size: number
+  /** Why it cannot be used. */
+  readonly damage?: string
+}
+
+/**
+ * Lists all images of a store, damaged ones, too; those with names first, by name. Nothing of the layers is read.
+ *
+ * @throws {ImgtoolError} as {@link storeStatus}
+ */
+export async function listStore(store: string, options: StoreOptions = {}): Promise<StoredImage[]> {
+  using kept = await openKeptStore(store, options)
+  using _ = await lockStore(store, options.signal)
+  const {images, layers, names} = kept.readState()
+  const namesOf = Map.groupBy(names.keys(), (name) => names.get(name))
+  const listed = [...images.values()].map(({imageID, facts, fault, chain}): StoredImage => {
+    const lost = chain.find((chainID) => !layers.has(chainID))
+    const damage = fault ?? (lost === undefined ? undefined : `its layer ${lost} is missing`)
+    return {
+      imageID,
+      names: (namesOf.get(imageID) ?? []).toSorted(),
+      ...(facts?.created !== undefined && {created: facts.created}),
+      layers: chain.length,
+      size: chain.reduce((sum, chainID) => sum + (layers.get(chainID)?.size ?? 0), 0),
+      ...(damage !== undefined && {damage}),
+    }
+  })
+  const key = ({names: [name], imageID}: StoredImage) => (name === undefined ? `1${imageID}` : `0${name}`)
+  return listed.toSorted((one, other) => (key(one) < key(other) ? -1 : 1))
+}

@@ -1,0 +1,167 @@
+/** What docker knows of the images, layers and containers of a driver, with all that is damaged: nothing is left out. */
+import {type Digest, sha256} from '../digest.ts'
+import type {DriverName} from '../driver/driver.ts'
+import {ImgtoolError} from '../errors.ts'
+import {chainIDs} from '../image/chain.ts'
+import {type ConfigFacts, readConfig} from '../image/config.ts'
+import {parseDocument} from '../image/json.ts'
+import {checkLimit, type Limits} from '../limits.ts'
+import {fromText} from '../text.ts'
+import {
+  configPath,
+  configsName,
+  containerFile,
+  containersName,
+  imageMetadataPath,
+  isID,
+  layerFile,
+  layerPath,
+  layersName,
+  metadataRoot,
+  repositoriesName,
+  repositoriesSchema,
+} from './layout.ts'
+import type {StoreFiles} from './store-files.ts'
+
+/** A layer, by what its files say: none of it need be true. */
+export interface LayerState {
+  readonly chainID: Digest
+  readonly diffID: string
+  readonly cacheID: string
+  /** ChainID of the layers below; undefined at the base. */
+  readonly parent: string | undefined
+  /** Bytes of its files; undefined for what is no number. */
+  readonly size: number | undefined
+  readonly hasTarSplit: boolean
+}
+
+export interface ImageState {
+  readonly imageID: Digest
+  /** Image ID of the image that it was built on. */
+  readonly parent: string | undefined
+  /** Undefined for a config that cannot be used. */
+  readonly facts: ConfigFacts | undefined
+  /** Why it cannot. */
+  readonly fault: string | undefined
+  /** ChainIDs of its layers, base first. */
+  readonly chain: readonly Digest[]
+}
+
+export interface ContainerState {
+  readonly id: string
+  /** Its places, topmost first. */
+  readonly places: readonly string[]
+  /** ChainID of the image's layers; undefined for a container of nothing. */
+  readonly parent: string | undefined
+}
+
+export interface StoreState {
+  readonly layers: ReadonlyMap<string, LayerState>
+  readonly images: ReadonlyMap<string, ImageState>
+  /** Image IDs by name, with tag or digest. */
+  readonly names: ReadonlyMap<string, string>
+  /** Why names cannot be read. */
+  readonly namesFault: string | undefined
+  readonly containers: readonly ContainerState[]
+}
+
+/**
+ * Reads it all; of the layers, nothing but what docker knows of them. Nobody may change it meanwhile.
+ *
+ * @throws {ImgtoolError} LIMIT_EXCEEDED, PERMISSION_DENIED, ARCHIVE_INVALID where a directory is none
+ */
+export function readState(files: StoreFiles, driver: DriverName, limits: Limits): StoreState {
+  const root = metadataRoot(driver)
+  const reader = new StateReader(files, root, limits)
+  return {...reader.names(), images: reader.images(), containers: reader.containers(), layers: reader.layers()}
+}
+
+class StateReader {
+  readonly #files: StoreFiles
+  readonly #root: string
+  readonly #limits: Limits
+
+  constructor(files: StoreFiles, root: string, limits: Limits) {
+    this.#files = files
+    this.#root = root
+    this.#limits = limits
+  }
+
+  names(): Pick<StoreState, 'names' | 'namesFault'> {
+    const path = `${this.#root}/${repositoriesName}`
+    const [document, namesFault] = attempt(() => {
+      const bytes = this.#files.read(path, this.#limits.document)
+      return bytes && parseDocument(bytes, path, repositoriesSchema)
+    })
+    return {names: new Map([...(document?.Repositories.values() ?? [])].flatMap((each) => [...each])), namesFault}
+  }
+
+  images(): Map<string, ImageState> {
+    const images = this.#list(configsName).map((hex): ImageState => {
+      const imageID: Digest = `sha256:${hex}`
+      const [facts, fault] = attempt(() => this.#readConfig(imageID))
+      const parent = this.#line(`${imageMetadataPath(imageID)}/parent`)
+      return {imageID, parent, facts, fault, chain: facts === undefined ? [] : chainIDs(facts.diffIDs)}
+    })
+    return new Map(images.map((image) => [image.imageID, image]))
+  }
+
+  layers(): Map<string, LayerState> {
+    const layers = this.#list(layersName).map((hex): LayerState => {
+      const chainID: Digest = `sha256:${hex}`
+      const path = layerPath(chainID)
+      const line = (name: keyof typeof layerFile) => this.#line(`${path}/${layerFile[name]}`)
+      const size = line('size') ?? ''
+      const [hasTarSplit = false] = attempt(() => this.#files.isFile(`${this.#root}/${path}/${layerFile.tarSplit}`))
+      return {
+        chainID,
+        diffID: line('diffID') ?? '',
+        cacheID: line('cacheID') ?? '',
+        parent: line('parent'),
+        size: /^\d{1,15}$/.test(size) ? Number(size) : undefined,
+        hasTarSplit,
+      }
+    })
+    return new Map(layers.map((layer) => [layer.chainID, layer]))
+  }
+
+  containers(): ContainerState[] {
+    return this.#list(containersName).map((id) => {
+      const line = (name: keyof typeof containerFile) => this.#line(`${containersName}/${id}/${containerFile[name]}`)
+      const places = [line('mountID') ?? '', line('initID')].filter((place) => place !== undefined)
+      return {id, places, parent: line('parent')}
+    })
+  }
+
+  #readConfig(imageID: Digest): ConfigFacts {
+    const path = `${this.#root}/${configPath(imageID)}`
+    const bytes = this.#files.read(path, this.#limits.config) ?? Buffer.alloc(0)
+    const actual = sha256(bytes)
+    if (actual === imageID) return readConfig(bytes, fromText(path), this.#limits)
+    throw new ImgtoolError('DIGEST_MISMATCH', `its config has the digest ${actual}`)
+  }
+
+  /** Ids that a directory has. */
+  #list(directory: string): string[] {
+    const ids = (this.#files.list(`${this.#root}/${directory}`) ?? []).filter(isID)
+    checkLimit(this.#limits, 'members', ids.length, `names in ${directory}`)
+    return ids
+  }
+
+  /** Undefined for what is no file of one line, too. */
+  #line(path: string): string | undefined {
+    return attempt(() => this.#files.line(`${this.#root}/${path}`))[0]
+  }
+}
+
+/** What is wrong with this machine, and not with the store. */
+const isOurs: ReadonlySet<string> = new Set(['PERMISSION_DENIED', 'SYSTEM_ERROR'])
+
+function attempt<Result>(use: () => Result): [result: Result | undefined, fault: string | undefined] {
+  try {
+    return [use(), undefined]
+  } catch (error) {
+    if (!(error instanceof ImgtoolError) || isOurs.has(error.code)) throw error
+    return [undefined, error.message]
+  }
+}

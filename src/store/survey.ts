@@ -1,0 +1,279 @@
+/** Finds what is damaged in a store and what was left there, and says what can go. */
+import type {Digest} from '../digest.ts'
+import type {Driver, PlaceID} from '../driver/driver.ts'
+import {isOfBuilder, isPlaceID} from '../driver/place-id.ts'
+import {findLeftovers} from '../driver/staging.ts'
+import {chainIDs} from '../image/chain.ts'
+import * as os from '../os/libc.ts'
+import {printableText} from '../text.ts'
+import {configsName, imagesMetadataName, layersName, metadataRoot, temporaryName} from './layout.ts'
+import type {ContainerState, ImageState, LayerState, StoreState} from './state.ts'
+import type {StoreFiles} from './store-files.ts'
+
+/** What can be found in a store. */
+export const storeFindingCodes = {
+  NAMES_DAMAGED: 'the names of images cannot be read',
+  NAME_LOST: 'a name is of an image that is not there or not whole',
+  IMAGE_DAMAGED: 'an image has a config that is not its own, or lacks a layer',
+  LAYER_DAMAGED: 'a layer is not what its chainID says, or lacks its place or the layer below',
+  LAYER_CHANGED: 'the files of a layer do not give the tar that it had',
+  LAYER_UNUSED: 'no image has a layer',
+  CONTAINER_DAMAGED: 'a container lacks its place or the layers of its image',
+  TAR_SPLIT_MISSING: 'docker cannot save a layer, because what its tar was like is lost',
+  PLACE_DAMAGED: 'nothing leads to a place, or it leads nowhere',
+  LEFTOVER: 'a run that was killed left something',
+} as const
+
+export type StoreFindingCode = keyof typeof storeFindingCodes
+
+/** `damage`: something cannot be used. `leftover`: something only takes room. `note`: something may yet be used. */
+export type StoreSeverity = 'damage' | 'leftover' | 'note'
+
+export interface StoreFinding {
+  readonly severity: StoreSeverity
+  readonly code: StoreFindingCode
+  /** What it is about: an id, a name, or a path below the data-root. */
+  readonly subject: string
+  /** One sentence, printable. */
+  readonly message: string
+}
+
+/** Findings, and what to do about them. All lists are in the order in which things can be removed. */
+export interface Survey {
+  readonly findings: readonly StoreFinding[]
+  readonly lostNames: readonly string[]
+  readonly damagedImages: readonly Digest[]
+  readonly damagedLayers: readonly Digest[]
+  readonly lostContainers: readonly string[]
+  readonly unusedLayers: readonly Digest[]
+  /** Places that can be used if {@link Driver.mend} helps. */
+  readonly damagedPlaces: readonly PlaceID[]
+  /** Paths below the data-root. */
+  readonly temporaries: readonly string[]
+}
+
+/** What a survey looks at. */
+export interface Surveyed {
+  readonly files: StoreFiles
+  readonly driver: Driver
+  readonly state: StoreState
+}
+
+/** Surveys a store, for which nobody may change it. */
+export function surveyStore(surveyed: Surveyed): Survey {
+  return new Surveyor(surveyed).survey()
+}
+
+/** Docker's database of what its builder has. @see moby builder/builder-next/adapters/snapshot/snapshot.go */
+const buildCachePath = 'buildkit/snapshots.db'
+/** Bytes of it that are looked through. */
+const buildCacheLimit = 1 << 30
+
+class Surveyor {
+  readonly #files: StoreFiles
+  readonly #driver: Driver
+  readonly #state: StoreState
+  readonly #findings: StoreFinding[] = []
+  /** What is wrong with a layer, by chainID; undefined for one that is sound. */
+  readonly #layerFaults = new Map<string, string | undefined>()
+  readonly #imageFaults = new Map<string, string | undefined>()
+
+  constructor({files, driver, state}: Surveyed) {
+    this.#files = files
+    this.#driver = driver
+    this.#state = state
+  }
+
+  survey(): Survey {
+    const {layers, images, names, namesFault} = this.#state
+    const damagedPlaces = this.#surveyPlaces()
+    for (const layer of layers.values()) this.#surveyLayer(layer)
+    for (const image of images.values()) this.#surveyImage(image)
+    if (namesFault !== undefined) this.#add('damage', 'NAMES_DAMAGED', '', `Names cannot be read: ${namesFault}`)
+    const lostNames = [...names].flatMap((name) => this.#surveyName(name))
+    const lostContainers = this.#state.containers.flatMap((container) => this.#surveyContainer(container))
+    const kept = this.#keptLayers(lostContainers)
+    const unused = [...layers.values()].filter(({chainID}) => this.#isSound(chainID) && !kept.has(chainID))
+    for (const {chainID} of unused) this.#add('note', 'LAYER_UNUSED', chainID, `No image has layer ${chainID}`)
+    this.#surveyLeftovers(lostContainers)
+    const damagedLayers = [...layers.keys()].filter((id) => !this.#isSound(id) && !kept.has(id))
+    return {
+      findings: this.#findings,
+      lostNames,
+      damagedImages: [...images.keys()].filter((id) => this.#imageFaults.get(id) !== undefined) as Digest[],
+      damagedLayers: this.#childrenFirst(damagedLayers),
+      lostContainers,
+      unusedLayers: this.#childrenFirst(unused.map(({chainID}) => chainID)),
+      damagedPlaces,
+      temporaries: this.#temporaries(),
+    }
+  }
+
+  /** Only those that something refers to: of others, nobody knows that they are complete. */
+  #surveyPlaces(): PlaceID[] {
+    const used = [...this.#usedPlaces(new Set())].filter((id) => isPlaceID(id) && this.#driver.exists(id))
+    return used.filter((id) => {
+      const faults = this.#driver.faults(id)
+      for (const fault of faults) this.#add('damage', 'PLACE_DAMAGED', id, fault)
+      return faults.length > 0
+    })
+  }
+
+  #surveyLayer(layer: LayerState): void {
+    const fault = this.#layerFault(layer)
+    const {chainID} = layer
+    if (fault !== undefined) this.#add('damage', 'LAYER_DAMAGED', chainID, `Layer ${chainID} cannot be used: ${fault}`)
+    else if (!layer.hasTarSplit)
+      this.#add('damage', 'TAR_SPLIT_MISSING', chainID, `Layer ${chainID} has no tar-split: docker cannot save it`)
+  }
+
+  /** Goes down until something is known, and then up again: chains can be long. */
+  #layerFault(top: LayerState): string | undefined {
+    const {layers} = this.#state
+    const way: LayerState[] = []
+    for (
+      let at: LayerState | undefined = top;
+      at !== undefined && !this.#layerFaults.has(at.chainID);
+      at = layers.get(at.parent ?? '')
+    ) {
+      way.push(at)
+      // A layer that is below itself is as good as one without its own chainID.
+      this.#layerFaults.set(at.chainID, 'it is below itself')
+    }
+    for (const layer of way.toReversed())
+      this.#layerFaults.set(layer.chainID, this.#ownFault(layer) ?? this.#faultBelow(layer))
+    return this.#layerFaults.get(top.chainID)
+  }
+
+  #ownFault({chainID, diffID, cacheID, parent}: LayerState): string | undefined {
+    const below = parent === undefined ? [] : [parent as Digest]
+    const isOwn = [diffID, ...below].every((id) => /^sha256:[0-9a-f]{64}$/.test(id))
+    if (!isOwn || chainIDs([...below, diffID as Digest]).at(-1) !== chainID)
+      return 'its chainID is not that of its diffID and its parent'
+    if (!isPlaceID(cacheID) || !this.#driver.exists(cacheID)) return `its place "${printableText(cacheID)}" is missing`
+    return this.#driver.faults(cacheID)[0]
+  }
+
+  #faultBelow({parent}: LayerState): string | undefined {
+    if (parent === undefined) return undefined
+    if (!this.#state.layers.has(parent)) return `its parent ${parent} is missing`
+    return this.#layerFaults.get(parent) === undefined ? undefined : `its parent ${parent} cannot be used`
+  }
+
+  #isSound(chainID: string): boolean {
+    return this.#state.layers.has(chainID) && this.#layerFaults.get(chainID) === undefined
+  }
+
+  #surveyImage({imageID, fault, chain}: ImageState): void {
+    const lost = chain.find((chainID) => !this.#isSound(chainID))
+    const what = fault ?? (lost === undefined ? undefined : `its layer ${lost} is missing or cannot be used`)
+    this.#imageFaults.set(imageID, what)
+    if (what !== undefined) this.#add('damage', 'IMAGE_DAMAGED', imageID, `Image ${imageID} cannot be used: ${what}`)
+  }
+
+  #surveyName([name, imageID]: [string, string]): string[] {
+    const isThere = this.#state.images.has(imageID)
+    if (isThere && this.#imageFaults.get(imageID) === undefined) return []
+    const why = isThere ? 'cannot be used' : 'is not there'
+    this.#add('damage', 'NAME_LOST', name, `"${printableText(name)}" names an image that ${why}`)
+    return [name]
+  }
+
+  /** @returns its id where nothing of it is left: what it wrote is worth more than that it can run */
+  #surveyContainer({id, places, parent}: ContainerState): string[] {
+    const lost = places.filter((place) => !isPlaceID(place) || !this.#driver.exists(place))
+    const isBaseless = parent !== undefined && !this.#isSound(parent)
+    if (lost.length > 0 || isBaseless) {
+      const why =
+        lost.length > 0 ? `its place "${printableText(lost[0]!)}" is missing` : 'layers of its image are missing'
+      this.#add('damage', 'CONTAINER_DAMAGED', id, `Container ${id} cannot be used: ${why}`)
+    }
+    return lost.includes(places[0]!) ? [id] : []
+  }
+
+  /** Layers of images that are whole, of containers, and of what docker's builder keeps for later; with all below them. */
+  #keptLayers(lostContainers: readonly string[]): Set<string> {
+    const {layers, images, containers} = this.#state
+    const whole = [...images.values()].filter(({imageID}) => this.#imageFaults.get(imageID) === undefined)
+    const builder = this.#buildCache()
+    const tops = [
+      ...whole.flatMap(({chain}) => chain.slice(-1)),
+      ...containers.filter(({id}) => !lostContainers.includes(id)).flatMap(({parent}) => parent ?? []),
+      ...[...layers.keys()].filter((chainID) => builder.includes(chainID)),
+    ]
+    return withAllBelow(layers, tops)
+  }
+
+  /** What is in it need not be understood to see which layers it names. */
+  #buildCache(): Buffer {
+    return this.#files.read(buildCachePath, buildCacheLimit) ?? Buffer.alloc(0)
+  }
+
+  #usedPlaces(without: ReadonlySet<string>): Set<string> {
+    const {layers, containers} = this.#state
+    const ofContainers = containers.filter(({id}) => !without.has(id)).flatMap(({places}) => places)
+    return new Set([...[...layers.values()].map(({cacheID}) => cacheID), ...ofContainers])
+  }
+
+  #surveyLeftovers(lostContainers: readonly string[]): void {
+    const used = this.#usedPlaces(new Set(lostContainers))
+    const places = this.#driver.list().filter((id) => !used.has(id) && !isOfBuilder(id) && !this.#driver.isLocked(id))
+    for (const id of places) this.#add('leftover', 'LEFTOVER', id, `Nothing refers to the place ${id}`)
+    for (const path of this.#driver.remains())
+      this.#add('leftover', 'LEFTOVER', path, `"${path}" is of a place that is gone`)
+    for (const path of this.#temporaries())
+      this.#add('leftover', 'LEFTOVER', path, `"${printableText(path)}" was left by a run that was killed`)
+  }
+
+  /** What imgtool and docker write before they rename it. */
+  #temporaries(): string[] {
+    const root = metadataRoot(this.#driver.name)
+    const found = (directory: string, pattern: RegExp) =>
+      (this.#files.list(directory) ?? []).filter((name) => pattern.test(name)).map((name) => `${directory}/${name}`)
+    const metadata = (this.#files.list(`${root}/${imagesMetadataName}`) ?? []).map(
+      (name) => `${root}/${imagesMetadataName}/${name}`,
+    )
+    const directories = metadata.filter((path) => this.#files.isDirectory(path))
+    return [
+      ...['tmp', `${root}/${temporaryName}`].flatMap((directory) => this.#staged(directory)),
+      ...found(`${root}/${temporaryName}`, /^(?:write-set|layer)-\d+$/),
+      ...found(`${root}/${layersName}`, /^[0-9a-f]{64}-.*-removing$/),
+      ...[root, `${root}/${configsName}`, ...directories].flatMap((path) => found(path, replacement)),
+    ]
+  }
+
+  #staged(path: string): string[] {
+    const directory = this.#files.directory(path)
+    if (directory === undefined) return []
+    const readable = os.openAt(directory, '.', os.O_RDONLY | os.O_DIRECTORY)
+    os.close(directory)
+    if (readable < 0) return []
+    try {
+      return findLeftovers(readable, '').map((name) => `${path}/${name}`)
+    } finally {
+      os.close(readable)
+    }
+  }
+
+  #childrenFirst(chainIDs: readonly string[]): Digest[] {
+    const depth = (chainID: string) => withAllBelow(this.#state.layers, [chainID]).size
+    const deep = chainIDs.map((chainID) => [depth(chainID), chainID as Digest] as const)
+    return deep.toSorted(([one], [other]) => other - one).map(([, chainID]) => chainID)
+  }
+
+  #add(severity: StoreSeverity, code: StoreFindingCode, subject: string, message: string): void {
+    this.#findings.push({severity, code, subject: printableText(subject), message})
+  }
+}
+
+/** Files that are written beside the one that they replace. @see moby pkg/ioutils/fswriters.go */
+const replacement = /\.imgtool-[0-9a-f]{12}$|^\.tmp-/
+
+/** Layers and those that they lie on. */
+export function withAllBelow(layers: StoreState['layers'], tops: readonly string[]): Set<string> {
+  const all = new Set<string>()
+  for (const top of tops) {
+    for (let at: string | undefined = top; at !== undefined && !all.has(at); at = layers.get(at)?.parent) all.add(at)
+  }
+  return all
+}

@@ -1,0 +1,69 @@
+/** What is in docker's data-root, and what is wrong there. */
+import type {StoreCheck} from '../check-store.ts'
+import {shortID} from '../digest.ts'
+import type {StoredImage, StoreStatus} from '../store-status.ts'
+import {printableText} from '../text.ts'
+import {formatSize} from './size.ts'
+import {type Column, formatTable} from './table.ts'
+import {formatCount, formatDate, formatID} from './text.ts'
+
+/** Lines as `docker info` has them. */
+export function formatStoreStatus({driver, root, status, images, containers, layers, size}: StoreStatus): string[] {
+  return [
+    `Containers: ${containers}`,
+    `Images: ${images}`,
+    `Layers: ${layers}, ${formatSize(size)}`,
+    `Storage Driver: ${driver}`,
+    ...status.map(([name, value]) => ` ${name}: ${printableText(value)}`),
+    `Docker Root Dir: ${printableText(root)}`,
+  ]
+}
+
+const columns: readonly Column[] = [
+  {title: 'NAME'},
+  {title: 'IMAGE ID'},
+  {title: 'CREATED'},
+  {title: 'LAYERS', align: 'right'},
+  {title: 'SIZE', align: 'right'},
+]
+
+/** A table with a row a name. */
+export function formatStoredImages(images: readonly StoredImage[], {full}: {readonly full: boolean}): string[] {
+  const rows = images.flatMap(({names, imageID, created, layers, size, damage}) => {
+    const facts = [formatID(imageID, full), formatDate(created), String(layers)]
+    const last = damage === undefined ? formatSize(size) : 'damaged'
+    return (names.length > 0 ? names.map(printableText) : ['<none>']).map((name) => [name, ...facts, last])
+  })
+  return formatTable(columns, rows)
+}
+
+/** The repairs, a line for the store, and below it what is wrong. */
+export function formatStoreCheck(store: string, check: StoreCheck): string[] {
+  const {driver, images, layers, findings, repairs} = check
+  const scope = `${driver}, ${formatCount(images, 'image')}, ${formatCount(layers, 'layer')}`
+  const count = (severity: string) => findings.filter((finding) => finding.severity === severity).length
+  const [damage, leftovers, notes] = [count('damage'), count('leftover'), count('note')]
+  const odd = [
+    ...(damage > 0 ? [`damaged in ${formatCount(damage, 'way')}`] : []),
+    ...(leftovers > 0 ? [formatCount(leftovers, 'leftover')] : []),
+  ]
+  const verdict = [...(odd.length > 0 ? odd : ['sound']), ...(notes > 0 ? [formatCount(notes, 'note')] : [])].join(', ')
+  return [
+    ...repairs,
+    `${printableText(store)}: ${verdict} (${scope})`,
+    ...findings.map(({severity, message}) => `  ${severity}: ${printableText(message)}`),
+  ]
+}
+
+/** What was removed. */
+export function formatRemoval(
+  wanted: string,
+  {names, images, layers}: {names: readonly string[]; images: readonly string[]; layers: readonly string[]},
+): string {
+  const parts = [
+    ...names.map((name) => `the name "${printableText(name)}"`),
+    ...images.map((imageID) => `image ${shortID(imageID)}`),
+    ...(layers.length > 0 ? [formatCount(layers.length, 'layer')] : []),
+  ]
+  return `Removed ${parts.join(', ') || printableText(wanted)}`
+}

@@ -1,0 +1,251 @@
+import {existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync} from 'node:fs'
+import {join} from 'node:path'
+import test, {type ExecutionContext} from 'ava'
+import {type CheckStoreOptions, checkStore, isClean} from '../src/check-store.ts'
+import type {DriverName} from '../src/driver/driver.ts'
+import {layersName, metadataRoot, temporaryName} from '../src/store/layout.ts'
+import {listStore, storeStatus} from '../src/store-status.ts'
+import {imgtool} from './helpers/cli.ts'
+import {scratch} from './helpers/image.ts'
+import {driverNames, fillStore, placePath, storedLayers} from './helpers/store.ts'
+
+const archive = 'docker-20.10-several.tar'
+
+async function find(store: string, options: CheckStoreOptions = {}): Promise<string[]> {
+  const {findings} = await checkStore(store, options)
+  return findings.map(({severity, code, subject}) => `${severity} ${code} ${subject}`)
+}
+
+const codes = (findings: readonly string[]) => [...new Set(findings.map((finding) => finding.split(' ')[1]))].toSorted()
+
+/** Repairs, after which nothing is wrong, and every image that is left can be read. */
+async function repair(t: ExecutionContext, store: string): Promise<readonly string[]> {
+  const check = await checkStore(store, {repair: true, layers: true})
+  t.deepEqual(check.findings, [])
+  const again = await checkStore(store, {repair: true})
+  t.deepEqual(again.repairs, [])
+  return check.repairs
+}
+
+const topOf = (store: string, driver: DriverName) => {
+  const layers = storedLayers(store, driver)
+  return layers.find(({chainID}) => !layers.some(({parent}) => parent === chainID))!
+}
+const baseOf = (store: string, driver: DriverName) => storedLayers(store, driver).find(({parent}) => !parent)!
+
+for (const driver of driverNames) {
+  const fill = (t: ExecutionContext) => fillStore(t, driver, archive)
+  const metadata = (store: string, ...names: string[]) => join(store, metadataRoot(driver), ...names)
+
+  test(`a store of ${driver} is sound after it was filled, and its status says what is there`, async (t) => {
+    const store = await fill(t)
+    t.deepEqual(await find(store, {layers: true}), [])
+    const {images, layers, containers, driver: name} = await storeStatus(store)
+    t.deepEqual([name, images, layers, containers], [driver, 4, 8, 0])
+  })
+
+  test(`what killed runs left in ${driver} is found and removed`, async (t) => {
+    const store = await fill(t)
+    const id = 'ab'.repeat(32)
+    mkdirSync(placePath(store, driver, id))
+    if (driver === 'overlay2') symlinkSync(`../${'cd'.repeat(32)}/diff`, join(store, 'overlay2/l', 'A'.repeat(26)))
+    if (driver === 'aufs') writeFileSync(join(store, 'aufs/layers', 'cd'.repeat(32)), '')
+    mkdirSync(join(store, 'tmp/imgtool-0123456789ab'), {recursive: true})
+    mkdirSync(metadata(store, temporaryName, 'write-set-123'))
+    mkdirSync(metadata(store, temporaryName, 'imgtool-0123456789ab'))
+    writeFileSync(metadata(store, 'repositories.json.imgtool-0123456789ab'), '')
+    const found = await find(store)
+    t.is(found.length, driver === 'vfs' ? 5 : 6)
+    t.deepEqual(codes(found), ['LEFTOVER'])
+    t.is((await repair(t, store)).length, found.length)
+    t.false(existsSync(placePath(store, driver, id)))
+    t.is((await listStore(store)).length, 4)
+  })
+
+  test(`places that BuildKit made stay in ${driver}, and layers that only it names`, async (t) => {
+    const store = await fill(t)
+    const built = placePath(store, driver, 'l4w1tz5d3s0xkd6d2rdmzmdba')
+    mkdirSync(built)
+    const {chainID} = topOf(store, driver)
+    rmSync(metadata(store, 'imagedb'), {recursive: true})
+    mkdirSync(join(store, 'buildkit'))
+    writeFileSync(join(store, 'buildkit/snapshots.db'), `\0\0chainid${chainID}\0`)
+    await repair(t, store)
+    t.true(existsSync(built))
+    t.true(storedLayers(store, driver).some((layer) => layer.chainID === chainID))
+  })
+
+  test(`a layer of ${driver} without its place goes with what needs it, and the rest stays`, async (t) => {
+    const store = await fill(t)
+    const top = topOf(store, driver)
+    rmSync(placePath(store, driver, top.cacheID), {recursive: true})
+    const found = await find(store)
+    t.true(found.includes(`damage LAYER_DAMAGED ${top.chainID}`), found.join('\n'))
+    const expected = [
+      'IMAGE_DAMAGED',
+      'LAYER_DAMAGED',
+      'LAYER_UNUSED',
+      'NAME_LOST',
+      ...(driver === 'vfs' ? [] : ['LEFTOVER']),
+    ]
+    t.deepEqual(codes(found), expected.toSorted())
+    const damaged = (await listStore(store)).length
+    const repairs = await repair(t, store)
+    t.true(repairs.includes(`Removed the layer ${top.chainID}`))
+    t.is((await listStore(store)).length, damaged - found.filter((each) => each.includes('IMAGE_DAMAGED')).length)
+  })
+
+  test(`without its base, nothing on it in ${driver} is whole`, async (t) => {
+    const store = await fill(t)
+    rmSync(baseOf(store, driver).path, {recursive: true})
+    t.deepEqual(codes(await find(store)), ['IMAGE_DAMAGED', 'LAYER_DAMAGED', 'LEFTOVER', 'NAME_LOST'])
+    await repair(t, store)
+    t.deepEqual(await listStore(store), [])
+    t.deepEqual(storedLayers(store, driver), [])
+    t.is(readdirSync(placePath(store, driver, '')).filter((name) => /^[0-9a-f]{64}$/.test(name)).length, 0)
+  })
+
+  test(`files of ${driver} that are not what they were are found by reading layers only`, async (t) => {
+    const store = await fill(t)
+    const {cacheID, chainID} = baseOf(store, driver)
+    const place = placePath(store, driver, cacheID)
+    const root = driver === 'overlay2' ? join(place, 'diff') : place
+    const file = readdirSync(root, {recursive: true, withFileTypes: true}).find((entry) => entry.isFile())!
+    const path = join(file.parentPath, file.name)
+    writeFileSync(path, readFileSync(path).fill('?'))
+    t.deepEqual(await find(store), [])
+    t.deepEqual(await find(store, {layers: true}), [`damage LAYER_CHANGED ${chainID}`])
+  })
+
+  test(`a tar-split of ${driver} that is lost is found, and one that is cut by reading layers`, async (t) => {
+    const store = await fill(t)
+    const [one, two] = storedLayers(store, driver)
+    const at = (layer: typeof one) => join(layer!.path, 'tar-split.json.gz')
+    rmSync(at(one))
+    writeFileSync(at(two), readFileSync(at(two)).subarray(0, 40))
+    const missing = `damage TAR_SPLIT_MISSING ${one!.chainID}`
+    t.deepEqual(await find(store), [missing])
+    t.deepEqual(await find(store, {layers: true}), [missing, `damage LAYER_CHANGED ${two!.chainID}`])
+  })
+
+  test(`damaged documents of ${driver} are found: configs, names, chainIDs`, async (t) => {
+    const store = await fill(t)
+    const [image] = await listStore(store)
+    writeFileSync(metadata(store, 'imagedb/content/sha256', image!.imageID.slice(7)), '{}')
+    const top = topOf(store, driver)
+    writeFileSync(join(top.path, 'diff'), `sha256:${'0'.repeat(64)}`)
+    const found = await find(store)
+    t.true(found.includes(`damage IMAGE_DAMAGED ${image!.imageID}`))
+    t.true(found.includes(`damage LAYER_DAMAGED ${top.chainID}`))
+    t.true(found.includes(`damage NAME_LOST ${image!.names[0]}`))
+    await repair(t, store)
+    writeFileSync(metadata(store, 'repositories.json'), '{')
+    t.deepEqual(await find(store), ['damage NAMES_DAMAGED '])
+    await t.throwsAsync(checkStore(store, {repair: true}), {code: 'STORE_INVALID'})
+    t.is((await listStore(store)).length > 0, true)
+  })
+
+  test(`what a container of ${driver} needs stays, and what it wrote`, async (t) => {
+    const store = await fill(t)
+    const {chainID, cacheID} = topOf(store, driver)
+    const [id, mount] = ['12'.repeat(32), '34'.repeat(32)]
+    mkdirSync(placePath(store, driver, mount))
+    if (driver === 'overlay2') {
+      writeFileSync(join(placePath(store, driver, mount), 'link'), 'B'.repeat(26))
+      symlinkSync(`../${mount}/diff`, join(store, 'overlay2/l', 'B'.repeat(26)))
+    }
+    if (driver === 'aufs') writeFileSync(join(store, 'aufs/layers', mount), `${cacheID}\n`)
+    mkdirSync(metadata(store, 'layerdb/mounts', id), {recursive: true})
+    writeFileSync(metadata(store, 'layerdb/mounts', id, 'mount-id'), mount)
+    writeFileSync(metadata(store, 'layerdb/mounts', id, 'parent'), chainID)
+    t.deepEqual(await find(store), [])
+    rmSync(metadata(store, 'imagedb'), {recursive: true})
+    await repair(t, store)
+    t.true(storedLayers(store, driver).some((layer) => layer.chainID === chainID))
+    t.true(existsSync(placePath(store, driver, mount)))
+    rmSync(placePath(store, driver, mount), {recursive: true})
+    t.true((await find(store)).includes(`damage CONTAINER_DAMAGED ${id}`))
+    await repair(t, store)
+    t.deepEqual(storedLayers(store, driver), [])
+  })
+}
+
+test('a link of overlay2 that is lost is made again, and no image is lost with it', async (t) => {
+  const store = await fillStore(t, 'overlay2', archive)
+  const before = await listStore(store)
+  const {cacheID} = baseOf(store, 'overlay2')
+  const link = join(store, 'overlay2/l', readFileSync(join(placePath(store, 'overlay2', cacheID), 'link'), 'latin1'))
+  rmSync(link)
+  t.deepEqual(codes(await find(store)), ['IMAGE_DAMAGED', 'LAYER_DAMAGED', 'NAME_LOST', 'PLACE_DAMAGED'])
+  t.deepEqual(await repair(t, store), [`Linked the place ${cacheID} again`])
+  t.deepEqual(await listStore(store), before)
+})
+
+test('layers without an image are a note, and go unless another run is at work', async (t) => {
+  const store = await fillStore(t, 'vfs', archive)
+  rmSync(join(store, 'image/vfs/imagedb'), {recursive: true})
+  rmSync(join(store, 'image/vfs/repositories.json'))
+  const check = await checkStore(store)
+  t.deepEqual([isClean(check), check.findings.length, check.findings[0]?.code], [true, 8, 'LAYER_UNUSED'])
+  await repair(t, store)
+  t.deepEqual(readdirSync(join(store, 'image/vfs', layersName)), [])
+})
+
+test('without --repair nothing is written', async (t) => {
+  const store = await fillStore(t, 'overlay2', archive)
+  rmSync(topOf(store, 'overlay2').path, {recursive: true})
+  const list = () => readdirSync(store, {recursive: true}).toSorted()
+  const before = list()
+  await checkStore(store, {layers: true})
+  t.deepEqual(list(), before)
+})
+
+test('the driver is the one that is there; several have to be told apart', async (t) => {
+  const store = await fillStore(t, 'vfs', archive)
+  await t.throwsAsync(storeStatus(store, {driver: 'aufs'}), {code: 'FORMAT_UNKNOWN'})
+  await t.throwsAsync(storeStatus(scratch(t)), {code: 'FORMAT_UNKNOWN'})
+  await t.throwsAsync(storeStatus(join(store, 'nothing')), {code: 'SOURCE_NOT_FOUND'})
+  mkdirSync(join(store, 'image/aufs'))
+  await t.throwsAsync(storeStatus(store), {code: 'IMAGE_AMBIGUOUS'})
+  t.is((await storeStatus(store, {driver: 'vfs'})).images, 4)
+})
+
+test('symlinks of a store lead nobody out of it', async (t) => {
+  const [store, outside] = [await fillStore(t, 'vfs', archive), scratch(t)]
+  mkdirSync(join(outside, 'imgtool-0123456789ab'))
+  rmSync(join(store, 'tmp'), {recursive: true, force: true})
+  symlinkSync(outside, join(store, 'tmp'))
+  await t.throwsAsync(checkStore(store, {repair: true}), {code: 'ARCHIVE_INVALID'})
+  t.deepEqual(readdirSync(outside), ['imgtool-0123456789ab'])
+  renameSync(join(store, 'image'), join(outside, 'image'))
+  symlinkSync(join(outside, 'image'), join(store, 'image'))
+  await t.throwsAsync(checkStore(store, {repair: true}))
+})
+
+test.serial('store check exits with 3 when something is wrong, and says what as text and as a document', async (t) => {
+  const store = await fillStore(t, 'vfs', archive)
+  const sound = await imgtool('store:check', store)
+  t.is(sound.error, undefined)
+  t.is(sound.stdout, `${store}: sound (vfs, 4 images, 8 layers)\n`)
+  const {chainID} = topOf(store, 'vfs')
+  rmSync(join(store, 'image/vfs/layerdb/sha256', chainID.slice(7)), {recursive: true})
+  const wrong = await imgtool('store:check', store, '--json')
+  const document = JSON.parse(wrong.stdout) as {status: string; findings: unknown[]}
+  t.is(document.status, 'wrong')
+  t.true(document.findings.length > 0)
+  t.regex((await imgtool('store:check', store)).stdout, /damaged in \d+ ways, 1 leftover/)
+  t.regex((await imgtool('store:check', store, '--repair')).stdout, /^Removed the name[\s\S]*: sound \(vfs/)
+})
+
+test.serial('store status and list print what there is', async (t) => {
+  const store = await fillStore(t, 'aufs', archive)
+  const status = (await imgtool('store:status', store)).stdout
+  t.regex(
+    status,
+    /^Images: 4\nLayers: 8, 296 B\nStorage Driver: aufs\n Root Dir: .*\/aufs\n Backing Filesystem: .*\n Dirs: 8$/m,
+  )
+  const lines = (await imgtool('store:list', store)).stdout.split('\n')
+  t.regex(lines[0]!, /^NAME +IMAGE ID +CREATED +LAYERS +SIZE$/)
+  t.regex(lines[1]!, /^shop\/base:2013 +8a587b85c701 +\S+ +1 +192 B$/)
+  t.is((await imgtool('store:list', store, '--quiet')).stdout.trim().split('\n').length, 4)
+})
