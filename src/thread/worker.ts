@@ -12,7 +12,7 @@ export function hasSeveralCores(): boolean {
 
 /** A thread of its own. Where none can be had, orders are carried out by whoever gives them. */
 export class RingThread {
-  /** Resolves when it serves, or when it is clear that it never will. */
+  /** Resolves when it serves, or when it is clear that it never will. Until then it holds up the end of the process. */
   readonly settled: Promise<void>
   readonly #ring: Ring
   readonly #worker: Worker | undefined
@@ -30,15 +30,21 @@ export class RingThread {
     this.#ended = new Promise((resolve) => (worker === undefined ? resolve() : worker.once('exit', () => resolve())))
     this.settled = new Promise((resolve) => {
       if (worker === undefined) return resolve()
+      // Whoever waits for it may have nothing else to do.
+      worker.ref()
+      const settle = () => {
+        worker.unref()
+        resolve()
+      }
       // What goes wrong with a thread before it serves is no loss.
-      for (const event of ['message', 'exit', 'error']) worker.once(event, () => resolve())
+      for (const event of ['message', 'exit', 'error']) worker.once(event, settle)
     })
   }
 
   /** Ends the thread after all orders that were given. It must end by itself: one that is stopped in a system call takes the process with it. */
   async close(): Promise<void> {
-    this.#worker?.ref()
     await this.settled
+    this.#worker?.ref()
     if (this.#ring.isServed) this.#ring.end()
     await this.#ended
   }
