@@ -102,6 +102,7 @@ export class AufsDriver implements Driver {
   }
 
   tidy(): void {
+    this.#places.tidy()
     for (const id of this.#left('layers')) this.#within('layers', (lists) => void os.unlinkAt(lists, id))
     for (const id of this.#left('mnt')) this.#within('mnt', (mounts) => void os.removeDirectoryAt(mounts, id))
   }

@@ -49,7 +49,7 @@ export interface Driver extends Disposable {
   mend(id: PlaceID): boolean
   /** What the driver keeps beside its places of places that are gone, as paths below the data-root. */
   remains(): string[]
-  /** Removes what {@link remains}. */
+  /** Removes what {@link remains}, and what killed runs were about to make. */
   tidy(): void
   /** All places, in no order. */
   list(): PlaceID[]

@@ -148,6 +148,7 @@ export class Overlay2Driver implements Driver {
   }
 
   tidy(): void {
+    this.#places.tidy()
     const dead = this.remains()
     this.#withinLinks((links) => dead.map((path) => os.unlinkAt(links, basename(path))))
   }

@@ -37,6 +37,10 @@ export class Places implements Disposable {
     return join(this.#store, ...this.#way)
   }
 
+  get #temporary(): string {
+    return join(this.#store, 'tmp')
+  }
+
   /** @returns undefined while there are no places */
   find(): number | undefined {
     if (this.#home !== undefined) return this.#home
@@ -81,16 +85,15 @@ export class Places implements Disposable {
 
   /**
    * Makes a place, which is locked from the moment that it has its name until {@link release}. What a killed run was about to
-   * make is below `tmp` of the store, and goes with the next place that is made.
+   * make is below `tmp` of the store until {@link tidy}.
    *
    * @param fill gets a descriptor of an empty directory
    * @throws {ImgtoolError} TARGET_EXISTS, PERMISSION_DENIED, NO_SPACE
    */
   create(id: PlaceID, fill: (place: number) => void): void {
     const home = this.make()
-    const parent = makeDirectory(join(this.#store, 'tmp'), temporaryMode)
+    const parent = makeDirectory(this.#temporary, temporaryMode)
     try {
-      removeLeftovers(parent, noTarget)
       const {name, descriptor} = makeStaging(parent, noTarget, id)
       try {
         dropInherited(descriptor, readPrivileges(), id)
@@ -102,6 +105,18 @@ export class Places implements Disposable {
         throw error
       }
       this.#locks.set(id, descriptor)
+    } finally {
+      os.close(parent)
+    }
+  }
+
+  /** Removes what killed runs were about to make. */
+  tidy(): void {
+    const parent = os.openAt(os.AT_FDCWD, fromText(this.#temporary), os.O_PATH | os.O_DIRECTORY)
+    if (parent === os.ENOENT) return
+    os.check(parent, `open "${printableText(this.#temporary)}"`)
+    try {
+      removeLeftovers(parent, noTarget)
     } finally {
       os.close(parent)
     }

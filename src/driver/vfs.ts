@@ -87,7 +87,7 @@ export class VfsDriver implements Driver {
   }
 
   tidy(): void {
-    // Nothing remains.
+    this.#places.tidy()
   }
 
   list(): PlaceID[] {

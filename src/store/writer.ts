@@ -4,7 +4,6 @@
  *
  * @see moby layer/filestore.go, image/fs.go, reference/store.go at v20.10 to v24
  */
-import {randomBytes} from 'node:crypto'
 import {
   closeSync,
   fsyncSync,
@@ -21,7 +20,7 @@ import {setTimeout as sleep} from 'node:timers/promises'
 import type {Digest} from '../digest.ts'
 import type {Driver} from '../driver/driver.ts'
 import {isOfBuilder, isPlaceID} from '../driver/place-id.ts'
-import {makeStaging, removeLeftovers} from '../driver/staging.ts'
+import {makeStaging, removeLeftovers, removeLeftoversIn} from '../driver/staging.ts'
 import {stagingName} from '../driver/staging-name.ts'
 import {ImgtoolError} from '../errors.ts'
 import {parseDocument} from '../image/json.ts'
@@ -65,6 +64,8 @@ export interface LayerFacts extends StoredLayer {
 const lockInterval = 10
 /** Mode of all that is docker's own. */
 const [directoryMode, fileMode] = [0o700, 0o600]
+/** What is to be renamed, one at a time: whoever writes it has the lock. */
+const newFileName = `${temporaryName}/imgtool.new`
 const noTarget = ''
 
 /** Close it. Several processes may have one for the same store at a time. */
@@ -145,7 +146,7 @@ export class StoreWriter implements Disposable {
     }
   }
 
-  /** Makes an image of layers that are there. */
+  /** Makes an image of layers that are there. Call with the {@link lock}. */
   addImage(imageID: Digest, config: Buffer, parent: Digest | undefined): void {
     this.#write(configPath(imageID), config)
     if (parent === undefined) return
@@ -211,15 +212,18 @@ export class StoreWriter implements Disposable {
   }
 
   /**
-   * Removes what killed runs left: places that nothing refers to and nobody has locked. Call with the {@link lock}.
+   * Removes what killed runs left: places that nothing refers to and nobody has locked, and what was to become one, or a layer,
+   * or a file. Call with the {@link lock}.
    *
-   * @returns their ids
+   * @returns ids of the places
    */
   removeLeftovers(): string[] {
     const used = this.#usedPlaces()
     const left = this.#driver.list().filter((id) => !used.has(id) && !isOfBuilder(id) && !this.#driver.isLocked(id))
     for (const id of left) this.#driver.remove(id)
     this.#driver.tidy()
+    removeLeftoversIn(join(this.#root, temporaryName), noTarget)
+    rmSync(join(this.#root, newFileName), {force: true})
     return left
   }
 
@@ -259,12 +263,13 @@ export class StoreWriter implements Disposable {
     return this.#attempt(() => unlessMissing(() => readFileSync(join(this.#root, path), 'latin1').trim()))
   }
 
-  /** Replaces a file at once. */
+  /** Replaces a file at once, unless it is as it should be. */
   #write(path: string, bytes: Buffer): void {
-    const full = join(this.#root, path)
-    const temporary = `${full}.imgtool-${randomBytes(6).toString('hex')}`
+    const [full, temporary] = [join(this.#root, path), join(this.#root, newFileName)]
     this.#attempt(() => {
+      if (unlessMissing(() => readFileSync(full))?.equals(bytes)) return
       try {
+        rmSync(temporary, {force: true})
         writeNew(temporary, bytes)
         renameSync(temporary, full)
       } catch (error) {
