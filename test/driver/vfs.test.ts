@@ -187,7 +187,7 @@ test('what a killed run left goes, what a living one makes stays', (t) => {
   for (const name of ['GetImageBlob123', 'imgtool-other']) fs.mkdirSync(path.join(temporary, name))
   const parent = fs.openSync(temporary, 'r')
   const living = makeStaging(parent, '', 'store')
-  start(t, store).create(idOf(0), undefined)
+  start(t, store).tidy()
   t.deepEqual(fs.readdirSync(temporary).sort(), ['GetImageBlob123', 'imgtool-other', living.name].sort())
   for (const descriptor of [parent, living.descriptor]) fs.closeSync(descriptor)
 })
