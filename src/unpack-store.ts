@@ -57,7 +57,7 @@ export interface UnpackStoreResult {
  * it is complete and verified, an image with its last layer, and names in the end. Several runs may fill one store at a time,
  * but no daemon may run on it.
  *
- * @throws {ImgtoolError} as `unpackImage`, and STORE_INVALID
+ * @throws {ImgtoolError} as `unpackImage`, STORE_INVALID, and LIMIT_EXCEEDED for more layers than docker mounts
  */
 export async function unpackIntoStore(
   {source, images}: {readonly source: Source; readonly images: readonly Image[]},
@@ -71,6 +71,7 @@ export async function unpackIntoStore(
   const {describeLosses, readPrivileges} = await import('./driver/privileges.ts')
   options.onStart?.(describeLosses(readPrivileges()))
   using driver = await openDriver(name, store)
+  for (const {layers} of named) if (layers.length > driver.maximumLayers) throw tooDeep(layers.length, driver)
   using writer = new StoreWriter(store, driver)
   const run = new Run(driver, writer, options)
   await run.removeLeftovers()
@@ -109,6 +110,13 @@ export async function openDriver(name: DriverName, store: string): Promise<Drive
       return new VfsDriver(store)
     }
   }
+}
+
+function tooDeep(layers: number, {name, maximumLayers}: Driver): ImgtoolError {
+  const message = `Cannot stack ${layers} layers: docker mounts at most ${maximumLayers} with ${name}`
+  return new ImgtoolError('LIMIT_EXCEEDED', message, {
+    hint: 'Make them fewer with imgtool squash, or take --driver vfs',
+  })
 }
 
 /** A layer and those below it, as the store has them. */

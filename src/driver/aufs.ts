@@ -23,6 +23,7 @@ import {startUpper} from './upper.ts'
 
 export class AufsDriver implements Driver {
   readonly name = 'aufs'
+  readonly maximumLayers = Number.POSITIVE_INFINITY
   readonly #home: string
   /** The changes; a place is there when these are. */
   readonly #places: Places

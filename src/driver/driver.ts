@@ -15,6 +15,8 @@ export type PlaceID = string
 /** Places of layers: made, mounted, removed. All methods are synchronous; whoever made the driver closes it. */
 export interface Driver extends Disposable {
   readonly name: DriverName
+  /** Layers of an image that docker still makes containers of. */
+  readonly maximumLayers: number
   /**
    * Makes a place on that of a parent, with nothing of its own. It appears complete, and is locked until {@link release}: a
    * place that nobody refers to and nobody has locked was left by a run that was killed.

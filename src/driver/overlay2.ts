@@ -25,11 +25,11 @@ import {startUpper} from './upper.ts'
 /** @see moby overlay.go: idLength, lowerFile, linkFile, linkDir */
 const linkLength = 26
 const linksName = 'l'
-/** Layers that docker mounts. @see moby overlay.go, maxDepth */
-const maximumDepth = 128
 
 export class Overlay2Driver implements Driver {
   readonly name = 'overlay2'
+  /** A container has two layers of its own, the upper one on at most 128 others. @see moby overlay.go, maxDepth */
+  readonly maximumLayers = 127
   readonly #places: Places
   readonly #dialect = overlayDialect(readPrivileges().canMakeDevices ? 'trusted' : 'user')
 
@@ -110,7 +110,6 @@ export class Overlay2Driver implements Driver {
 
   startLayer(id: PlaceID, options: LayerOptions): LayerTarget {
     const parents = this.parents(id)
-    if (parents.length >= maximumDepth) throw tooDeep(parents.length + 1)
     const lower = new LowerLayers(parents.length, (layer) => this.#openDiff(parents[layer]!), this.#dialect)
     return startUpper(this.#openDiff(id), lower, options)
   }
@@ -248,11 +247,4 @@ function broken(id: PlaceID, why: string): ImgtoolError {
 
 function busy(id: PlaceID): ImgtoolError {
   return new ImgtoolError('STORE_INVALID', `The place "${printableText(id)}" is mounted`, {hint: 'Unmount it first'})
-}
-
-function tooDeep(layers: number): ImgtoolError {
-  const message = `Cannot stack ${layers} layers: docker mounts at most ${maximumDepth} with overlay2`
-  return new ImgtoolError('LIMIT_EXCEEDED', message, {
-    hint: 'Make them fewer with imgtool squash, or take --driver vfs',
-  })
 }

@@ -17,6 +17,7 @@ const placeMode = 0o755
 
 export class VfsDriver implements Driver {
   readonly name = 'vfs'
+  readonly maximumLayers = Number.POSITIVE_INFINITY
   readonly #places: Places
   /** Places that were made without a parent and are still empty. */
   readonly #bases = new Set<PlaceID>()

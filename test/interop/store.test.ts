@@ -1,6 +1,6 @@
 /** Stores that imgtool fills: a dockerd has the images as its own, every driver shows one tree, and runs that are killed leave nothing. */
 import {createHash} from 'node:crypto'
-import {createReadStream, mkdirSync, readFileSync, writeFileSync} from 'node:fs'
+import {createReadStream, existsSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import {pipeline} from 'node:stream/promises'
 import {fileURLToPath} from 'node:url'
@@ -135,6 +135,30 @@ for (const driver of ['overlay2', 'vfs'] as const) {
       [],
     )
   })
+}
+
+interopTest(
+  'dockerd makes containers of as many layers as are unpacked with overlay, and one more is refused',
+  async (t) => {
+    const daemon = join(scratch, 'daemon-deep')
+    const store = join(daemon, 'data')
+    const refused = await spawnImgtool(['unpack', '--driver', 'overlay', writeDeep(128), store])
+    t.not(refused.status, 0)
+    t.regex(refused.stderr, /^Error: Cannot stack 128 layers: docker mounts at most 127 with overlay2.*\n/)
+    t.false(existsSync(store))
+    const [image] = await unpack(t, 'overlay', writeDeep(127), store)
+    await withDockerd(daemon, 'overlay2', async (dockerd) => {
+      const tree = await exportTree(dockerd, image!.imageID)
+      t.is([...tree.keys()].filter((path) => path.startsWith('layer-')).length, 127)
+    })
+  },
+)
+
+function writeDeep(count: number): string {
+  const layers = Array.from({length: count}, (_, at) => tar(file(`layer-${at}`, String(count))))
+  const path = join(scratch, `deep-${count}.tar`)
+  writeFileSync(path, tarOf(hybridMembers([{names: [`deep:${count}`], layers}])))
+  return path
 }
 
 for (const archive of sound) {
