@@ -1,6 +1,7 @@
 /** Reads a docker data-root, which may be of somebody else's disk: nothing in it leads out of it. */
 import {fstatSync} from 'node:fs'
 import {ConfinedRoot, type Neighbours} from '../driver/confined-root.ts'
+import type {LowerLayers} from '../driver/lower.ts'
 import {listDirectory} from '../driver/remove.ts'
 import {ImgtoolError} from '../errors.ts'
 import {splitPath} from '../layer/path.ts'
@@ -9,6 +10,7 @@ import type {Limits} from '../limits.ts'
 import * as os from '../os/libc.ts'
 import {type ByteString, fromText, printable} from '../text.ts'
 import type {Content} from './layer-tar.ts'
+import {wayInUnion} from './union-way.ts'
 
 /** Bytes that are read of a file at a time. */
 const chunkSize = 256 * 1024
@@ -150,24 +152,29 @@ export class LayerFiles {
   readonly root: ConfinedRoot
   readonly #descriptor: number
   readonly #limits: Limits
+  readonly #union: LowerLayers | undefined
 
-  /** @param descriptor of the directory, which is closed with this */
-  constructor(descriptor: number, limits: Limits) {
+  /**
+   * @param descriptor of the directory, which is closed with this
+   * @param union of the layer and those below it, where each keeps only what it changes; closed with this, too
+   */
+  constructor(descriptor: number, limits: Limits, union?: LowerLayers) {
     this.#descriptor = descriptor
     this.#limits = limits
+    this.#union = union
     this.root = new ConfinedRoot(descriptor, alone)
   }
 
   /**
    * Opens the content of a file as docker does, by the name in the tar; symlinks on the way lead where they would in the layer,
-   * and never out of it.
+   * and never out of it. What is not there is looked for where symlinks of lower layers lead: for one tree on all drivers it
+   * had to be put there.
    *
    * @throws {ImgtoolError} BLOB_MISSING, PATH_ESCAPES
    */
   open(name: ByteString): Content {
     const {directory, name: last} = splitPath(cleanPath(name, this.#limits))
-    const place = this.root.find(directory)
-    const file = place && openRegular(place.descriptor, last, name)
+    const file = this.#openIn(directory, last, name) ?? this.#openIn(this.#wayTo(directory), last, name)
     if (file === undefined) throw missing(name)
     let at = 0
     const read = (into: Buffer) => {
@@ -180,7 +187,17 @@ export class LayerFiles {
 
   close(): void {
     this.root.close()
+    this.#union?.close()
     os.close(this.#descriptor)
+  }
+
+  #wayTo(directory: ByteString): ByteString | undefined {
+    return this.#union && wayInUnion(this.#union, directory)
+  }
+
+  #openIn(directory: ByteString | undefined, last: ByteString, name: ByteString): number | undefined {
+    const place = directory === undefined ? undefined : this.root.find(directory)
+    return place && openRegular(place.descriptor, last, name)
   }
 }
 

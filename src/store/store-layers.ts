@@ -1,5 +1,7 @@
 /** The layers of a store as blobs. */
 import type {Blob} from '../archive/archive.ts'
+import {aufsDialect, overlayDialect} from '../driver/dialect.ts'
+import {LowerLayers} from '../driver/lower.ts'
 import type {Limits} from '../limits.ts'
 import type {ByteString} from '../text.ts'
 import {changedPaths} from './changed-paths.ts'
@@ -31,6 +33,8 @@ export class StoreLayers {
   readonly #limits: Limits
   readonly #rebuilt = new WeakSet<Blob>()
   readonly #layers: LayerTar[] = []
+  /** By the driver's id: that of the layer below. */
+  readonly #below = new Map<string, string>()
   /** By the driver's id: comparing reads two trees. */
   readonly #changed = new Map<string, ReadonlySet<ByteString>>()
 
@@ -47,7 +51,8 @@ export class StoreLayers {
   /** @returns undefined where the driver has no files of the layer */
   blob(facts: StoredLayerFacts): Blob | undefined {
     if (!this.#files.isDirectory(contentPath(this.#driver, facts.cacheID))) return undefined
-    const {tarSplit} = facts
+    const {tarSplit, parentCacheID} = facts
+    if (parentCacheID !== undefined) this.#below.set(facts.cacheID, parentCacheID)
     const open = tarSplit === undefined ? () => this.#rebuild(facts) : () => this.#assemble(facts, tarSplit)
     const layer = new LayerTar(facts.name, open, facts.filesSize)
     if (tarSplit === undefined) this.#rebuilt.add(layer)
@@ -83,8 +88,22 @@ export class StoreLayers {
   }
 
   #open(cacheID: string): LayerFiles {
-    const path = contentPath(this.#driver, cacheID)
-    return new LayerFiles(this.#files.requireDirectory(path), this.#limits)
+    return new LayerFiles(this.#openContent(cacheID), this.#limits, this.#unionOf(cacheID))
+  }
+
+  #unionOf(cacheID: string): LowerLayers | undefined {
+    if (keepsTrees(this.#driver)) return undefined
+    const stack = new Set<string>()
+    // A damaged store may have layers in a ring.
+    for (let at: string | undefined = cacheID; at !== undefined && !stack.has(at); at = this.#below.get(at))
+      stack.add(at)
+    const layers = [...stack]
+    const dialect = this.#driver === 'aufs' ? aufsDialect : overlayDialect('trusted')
+    return new LowerLayers(layers.length, (layer) => this.#openContent(layers[layer]!), dialect)
+  }
+
+  #openContent(cacheID: string): number {
+    return this.#files.requireDirectory(contentPath(this.#driver, cacheID))
   }
 }
 

@@ -100,6 +100,26 @@ for (const driver of storeDrivers) {
   })
 }
 
+for (const driver of ['overlay2', 'aufs'] as const) {
+  test(`files that a layer of ${driver} has below symlinks of lower layers are found where these lead`, async (t) => {
+    const layers = [
+      tar(directory('d/'), directory('d/e/'), symlink('relative', 'd/e/../other'), symlink('loop', 'loop/further')),
+      tar(directory('d/other/'), symlink('d/e/absolute', '/../relative/.')),
+      tar(file('relative/one', '1'), file('d/e/absolute/two', '22'), file('loop/three', '3')),
+    ]
+    const root = writeDataRoot(scratch(t), driver, [{names: ['led:1'], layers}])
+    const content = join(root, contentPath(driver, cacheIDOf(chainIDs(layers.map(sha256))[2]!)))
+    mkdirSync(join(content, 'd/other'))
+    renameSync(join(content, 'relative/one'), join(content, 'd/other/one'))
+    renameSync(join(content, 'd/e/absolute/two'), join(content, 'd/other/two'))
+    for (const name of ['relative', 'd/e']) rmSync(join(content, name), {recursive: true})
+    const {blob} = selectImage(await open(t, root)).layers[2]!
+    t.deepEqual(await bytesOf(blob.stream()), layers[2])
+    rmSync(join(content, 'loop'), {recursive: true})
+    t.regex(await refusal(t, read(t, root)), /^BLOB_MISSING Cannot find "loop\/three" in the store/)
+  })
+}
+
 /** Takes all tar-splits away. */
 function loseTarSplits(root: string, driver: StoreDriver): string {
   const names = [baseID, topID].map((chainID) => `${layerPath(chainID)}/tar-split.json.gz`)
