@@ -1,13 +1,14 @@
 /** Removes images from docker's data-root, as `docker rmi` does. */
 import {type Digest, shortID} from './digest.ts'
-import type {DriverName} from './driver/driver.ts'
+import type {Driver, DriverName} from './driver/driver.ts'
+import {listAllMounts} from './driver/mounts.ts'
 import {ImgtoolError} from './errors.ts'
-import {familiarName} from './image/names.ts'
-import type {ImageState, StoreState} from './store/state.ts'
+import {findImage, findName} from './find-stored.ts'
+import type {ContainerState, ImageState, StoreState} from './store/state.ts'
+import type {StoreFiles} from './store/store-files.ts'
 import {surveyStore, withAllBelow} from './store/survey.ts'
 import {StoreWriter} from './store/writer.ts'
 import {openKeptStore, type StoreOptions} from './store-status.ts'
-import {printableText} from './text.ts'
 
 export interface RemoveResult {
   readonly driver: DriverName
@@ -17,16 +18,29 @@ export interface RemoveResult {
   readonly images: readonly Digest[]
   /** ChainIDs of layers that nobody else needs, topmost first. */
   readonly layers: readonly Digest[]
+  /** Containers without a docker that knows them. */
+  readonly containers: readonly string[]
   /** Whether layers stay because another run is at work, which could count on them. */
   readonly layersStay: boolean
+}
+
+/** Removes a container with what it wrote; what is not there of it is fine. Call with the lock. */
+export function removeContainer(
+  writer: StoreWriter,
+  driver: Driver,
+  {id, places}: Omit<ContainerState, 'parent'>,
+): void {
+  writer.removeContainer(id)
+  for (const place of places) driver.remove(place)
 }
 
 /**
  * Removes a name of an image, and the image with its last name; by an id, the image with all names. Names go first, places of
  * layers last, so that whatever ends the run, nothing refers to what is gone.
  *
- * @param wanted a name, without a tag `latest`, or the first 12 or more digits of an image ID
- * @throws {ImgtoolError} IMAGE_NOT_FOUND, IMAGE_AMBIGUOUS, IMAGE_USED, STORE_INVALID where names cannot be read, and as `storeStatus`
+ * @param wanted a name, without a tag `latest`, or the first 12 or more digits of an image ID; or of a container that imgtool
+ *   mounted
+ * @throws {ImgtoolError} IMAGE_NOT_FOUND, IMAGE_AMBIGUOUS, IMAGE_USED, also for a container that is mounted or docker's, STORE_INVALID where names cannot be read, and as `storeStatus`
  */
 export async function removeStoredImage(
   store: string,
@@ -37,8 +51,15 @@ export async function removeStoredImage(
   using writer = new StoreWriter(store, kept.driver)
   using _ = await writer.lock(options.signal)
   const state = kept.readState()
-  const plan = planRemoval(state, wanted)
   const {driver} = kept
+  const container = findContainer(state, wanted)
+  if (container !== undefined) {
+    requireForgotten(kept.files, container)
+    removeContainer(writer, driver, container)
+    const containers = [container.id]
+    return {driver: driver.name, names: [], images: [], layers: [], containers, layersStay: false}
+  }
+  const plan = planRemoval(state, wanted)
   writer.removeNames(plan.names)
   for (const imageID of plan.images) writer.removeImage(imageID)
   const isAlone = writer.isAlone()
@@ -47,7 +68,7 @@ export async function removeStoredImage(
   const layers = isAlone ? unused : []
   for (const chainID of layers) writer.removeLayer(chainID)
   writer.removeLeftovers()
-  return {driver: driver.name, ...plan, layers, layersStay: layers.length < unused.length}
+  return {driver: driver.name, ...plan, layers, containers: [], layersStay: layers.length < unused.length}
 }
 
 function planRemoval(state: StoreState, wanted: string): Pick<RemoveResult, 'names' | 'images'> {
@@ -72,24 +93,21 @@ function isDigestOf(name: string, tagged: string): boolean {
   return name.includes('@') && tagged.startsWith(`${name.slice(0, name.indexOf('@'))}:`)
 }
 
-function findName({names}: StoreState, wanted: string): string | undefined {
-  const familiar = familiarName(wanted)
-  return [wanted, familiar, `${familiar}:latest`].find((name) => names.has(name))
+/** Images go before containers, whose ids nobody chooses. */
+function findContainer(state: StoreState, wanted: string): ContainerState | undefined {
+  if (!/^[0-9a-f]{12,64}$/.test(wanted) || findName(state, wanted) !== undefined) return undefined
+  const isImage = [...state.images.keys()].some((imageID) => imageID.startsWith(`sha256:${wanted}`))
+  const found = state.containers.filter(({id}) => id.startsWith(wanted))
+  return isImage || found.length > 1 ? undefined : found[0]
 }
 
-function findImage({images}: StoreState, wanted: string): ImageState {
-  const hex = wanted.replace(/^sha256:/, '')
-  const isPrefix = /^[0-9a-f]{12,64}$/.test(hex)
-  const [image, ...others] = [...images.values()].filter(({imageID}) => isPrefix && imageID.startsWith(`sha256:${hex}`))
-  const shown = printableText(wanted)
-  if (others.length > 0)
-    throw new ImgtoolError('IMAGE_AMBIGUOUS', `Cannot choose among the images that begin with "${shown}"`, {
-      hint: 'Give more digits',
-    })
-  if (image !== undefined) return image
-  throw new ImgtoolError('IMAGE_NOT_FOUND', `Cannot find image "${shown}" in the store`, {
-    hint: 'Run: imgtool store list',
-  })
+function requireForgotten(files: StoreFiles, {id, places}: ContainerState): void {
+  const isPlace = (path: string) => path.split('/').some((name) => places.includes(name))
+  const mount = listAllMounts().find(({point, root}) => isPlace(point) || isPlace(root))
+  const refuse = (why: string, hint: string) =>
+    new ImgtoolError('IMAGE_USED', `Cannot remove container ${shortID(id)}: ${why}`, {hint})
+  if (mount !== undefined) throw refuse('it is mounted', 'Run: imgtool umount --remove MOUNTPOINT')
+  if (files.isDirectory(`containers/${id}`)) throw refuse('it is one of docker', `Run: docker rm ${shortID(id)}`)
 }
 
 function requireUnused({containers}: StoreState, image: ImageState): void {

@@ -29,7 +29,7 @@ for (const driver of driverNames) {
     const store = await fillStore(t, driver, archive)
     const {imageID} = await imageOf(store, 'shop/web:1.0')
     const first = await removeStoredImage(store, 'shop/web:1.0')
-    t.deepEqual(first, {driver, names: ['shop/web:1.0'], images: [], layers: [], layersStay: false})
+    t.deepEqual(first, {driver, names: ['shop/web:1.0'], images: [], layers: [], containers: [], layersStay: false})
     t.is((await imageOf(store, 'shop/web:latest')).imageID, imageID)
     const last = await removeStoredImage(store, 'docker.io/shop/web')
     t.deepEqual([last.names, last.images, last.layers.length], [['shop/web:latest'], [imageID], 5])

@@ -8,11 +8,11 @@ export default class Remove extends BaseCommand<typeof Remove> {
   static override readonly summary = "Remove an image from docker's data-root, as docker rmi does."
   static override readonly description =
     `A name is taken from its image, which goes with its last name; an ID removes the image with all names. Layers go when nobody else needs them.
-An image that a container uses, or that others were built on, stays. No daemon may run on the data-root meanwhile.`
+An image that a container uses, or that others were built on, stays. A container of imgtool mount --read-write is removed by its id. No daemon may run on the data-root meanwhile.`
   static override readonly args = {
     store: storeArgument,
     image: Args.string({
-      description: 'name, or the first 12 or more digits of an image ID',
+      description: 'name, or the first 12 or more digits of an image ID or of a container',
       ignoreStdin: true,
       required: true,
     }),

@@ -8,7 +8,7 @@ import {statfsSync} from 'node:fs'
 import {join, resolve} from 'node:path'
 import {ImgtoolError} from '../errors.ts'
 import * as os from '../os/libc.ts'
-import {printableText} from '../text.ts'
+import {fromText, printableText} from '../text.ts'
 import {aufsDialect} from './dialect.ts'
 import type {Driver, LayerOptions, LayerTarget, PlaceID} from './driver.ts'
 import {fileSystemName} from './file-systems.ts'
@@ -17,7 +17,7 @@ import {mountAufs} from './mount-aufs.ts'
 import {isMounted, unmount} from './mounts.ts'
 import {isPlaceID} from './place-id.ts'
 import {faultsOf, homeMode, makeDirectory, Places} from './places.ts'
-import {listDirectory} from './remove.ts'
+import {listDirectory, removeTree} from './remove.ts'
 import {readSmallFile, writeSmallFile} from './small-file.ts'
 import {startUpper} from './upper.ts'
 
@@ -62,6 +62,7 @@ export class AufsDriver implements Driver {
     this.#places.remove(id)
     this.#within('mnt', (mounts) => void os.removeDirectoryAt(mounts, id))
     this.#within('layers', (lists) => void os.unlinkAt(lists, id))
+    this.#removeWork(id)
   }
 
   parents(id: PlaceID): PlaceID[] {
@@ -82,6 +83,11 @@ export class AufsDriver implements Driver {
     if (isWritable) mountAufs({lowers: below, upper: own, work: this.#workOf(id), target})
     else mountAufs({lowers: [own, ...below], target})
     return target
+  }
+
+  mount(id: PlaceID, target: string): void {
+    const lowers = [id, ...this.parents(id)].map((each) => join(this.#places.path, each))
+    mountAufs({lowers, target: resolve(target)})
   }
 
   put(id: PlaceID): void {
@@ -141,6 +147,16 @@ export class AufsDriver implements Driver {
     os.close(makeDirectory(works, 0o700))
     os.close(makeDirectory(join(works, id), 0o700))
     return join(works, id)
+  }
+
+  #removeWork(id: PlaceID): void {
+    const works = os.openAt(os.AT_FDCWD, fromText(join(this.#home, 'work')), os.O_PLACE)
+    if (works < 0) return
+    try {
+      removeTree(works, id)
+    } finally {
+      os.close(works)
+    }
   }
 
   #within<Result>(name: 'layers' | 'mnt', use: (directory: number) => Result): Result {

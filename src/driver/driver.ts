@@ -44,6 +44,13 @@ export interface Driver extends Disposable {
    * @returns the absolute path of the merged root file system
    */
   get(id: PlaceID, how: {readonly isWritable: boolean}): string
+  /**
+   * Shows a place on all that lies below it in an empty directory elsewhere, where nobody can write. Whoever calls it unmounts
+   * that.
+   *
+   * @throws {ImgtoolError} TARGET_INVALID, TARGET_EXISTS, PERMISSION_DENIED, PLATFORM_UNSUPPORTED
+   */
+  mount(id: PlaceID, target: string): void
   put(id: PlaceID): void
   /** Why a place cannot be used, one sentence each; none where it can. Nothing is asked of what lies below it but that it is there. */
   faults(id: PlaceID): string[]

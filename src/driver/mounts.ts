@@ -11,6 +11,10 @@ export interface Mount {
   readonly point: ByteString
   readonly type: string
   readonly source: ByteString
+  /** Numbers of the file system, which all of its mounts have. */
+  readonly device: string
+  /** What of the file system is mounted, as a path in it. */
+  readonly root: ByteString
 }
 
 /**
@@ -23,7 +27,8 @@ export function parseMounts(mountinfo: ByteString): Mount[] {
   return lines.map((line) => {
     const fields = line.split(' ')
     const [type = '', source = ''] = fields.slice(fields.indexOf('-', 6) + 1)
-    return {point: unescapeOctal(fields[4] ?? ''), type, source: unescapeOctal(source)}
+    const [, , device = '', root = '', point = ''] = fields
+    return {point: unescapeOctal(point), type, source: unescapeOctal(source), device, root: unescapeOctal(root)}
   })
 }
 
@@ -31,18 +36,26 @@ function unescapeOctal(field: ByteString): ByteString {
   return field.replace(/\\([0-3][0-7]{2})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)))
 }
 
+/** All mounts, oldest first. */
+export function listAllMounts(): Mount[] {
+  return parseMounts(readFileSync('/proc/self/mountinfo', 'latin1'))
+}
+
+/** What was mounted last at a directory; undefined where nothing is. The directory's parent exists. */
+export function findMount(directory: string): Mount | undefined {
+  const place = fromText(realPlace(directory))
+  return listMounts(directory).findLast(({point}) => point === place)
+}
+
 /** Mounts at a directory and below it, oldest first. The directory's parent exists. */
 export function listMounts(directory: string): Mount[] {
   const top = fromText(realPlace(directory))
   const below = top === '/' ? top : `${top}/`
-  return parseMounts(readFileSync('/proc/self/mountinfo', 'latin1')).filter(
-    ({point}) => point === top || point.startsWith(below),
-  )
+  return listAllMounts().filter(({point}) => point === top || point.startsWith(below))
 }
 
 export function isMounted(path: string): boolean {
-  const place = fromText(realPlace(path))
-  return listMounts(path).some(({point}) => point === place)
+  return findMount(path) !== undefined
 }
 
 /** Nothing is asked of the place itself: it would not answer when what serves it has died. */
@@ -81,6 +94,28 @@ export function openMountPoint(path: string): MountPoint {
     throw os.systemError((error as NodeJS.ErrnoException).code ?? 'EIO', `list "${printableText(path)}"`, error)
   }
   return {descriptor, [Symbol.dispose]: close}
+}
+
+/**
+ * Shows a directory in another place, which is empty.
+ *
+ * @throws {ImgtoolError} TARGET_INVALID, TARGET_EXISTS, PERMISSION_DENIED, SYSTEM_ERROR
+ */
+export function mountBound(directory: string, target: string, {isWritable}: {readonly isWritable: boolean}): void {
+  using place = openMountPoint(target)
+  const action = `mount "${printableText(directory)}" on "${printableText(target)}"`
+  requireMounting(mounting.bind(fromText(directory), os.descriptorPath(place.descriptor)), action)
+  if (isWritable) return
+  const result = mounting.makeReadOnly(fromText(realPlace(target)))
+  if (result < 0) unmount(target)
+  requireMounting(result, action)
+}
+
+function requireMounting(result: number, action: string): void {
+  if (result !== os.EPERM) return void os.check(result, action)
+  throw new ImgtoolError('PERMISSION_DENIED', `Cannot ${action}: EPERM, not permitted`, {
+    hint: 'Run it as root, or in a user namespace of your own: unshare --user --map-root-user --mount',
+  })
 }
 
 /**

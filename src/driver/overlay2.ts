@@ -5,11 +5,11 @@
  * @see moby daemon/graphdriver/overlay2/overlay.go
  */
 import {randomBytes} from 'node:crypto'
-import {mkdirSync, readdirSync, rmdirSync, statfsSync} from 'node:fs'
+import {mkdirSync, readdirSync, statfsSync} from 'node:fs'
 import {basename, join, resolve} from 'node:path'
 import {ImgtoolError} from '../errors.ts'
 import * as os from '../os/libc.ts'
-import {printableText} from '../text.ts'
+import {fromText, printableText} from '../text.ts'
 import {overlayDialect} from './dialect.ts'
 import type {Driver, LayerOptions, LayerTarget, PlaceID} from './driver.ts'
 import {fileSystemName} from './file-systems.ts'
@@ -81,6 +81,11 @@ export class Overlay2Driver implements Driver {
     return lower === undefined ? [] : lower.split(':').map((link) => this.#follow(id, link))
   }
 
+  mount(id: PlaceID, target: string): void {
+    const lowers = [id, ...this.parents(id)].map((each) => join(this.#places.path, each, 'diff'))
+    mountOverlay({lowers, target: resolve(target), userxattr: this.#dialect.name === 'overlay-user'})
+  }
+
   get(id: PlaceID, {isWritable}: {readonly isWritable: boolean}): string {
     const path = (name: string, of = id) => join(this.#places.path, of, name)
     const target = path('merged')
@@ -97,7 +102,7 @@ export class Overlay2Driver implements Driver {
   put(id: PlaceID): void {
     const target = join(this.#places.path, id, 'merged')
     if (isMounted(target)) unmount(target)
-    rmdirSync(target)
+    os.removeDirectoryAt(os.AT_FDCWD, fromText(target))
   }
 
   list(): PlaceID[] {

@@ -9,6 +9,7 @@ import * as os from '../os/libc.ts'
 import {copyTree} from './copy-tree.ts'
 import type {Driver, LayerOptions, LayerTarget, PlaceID} from './driver.ts'
 import {InPlace} from './in-place.ts'
+import {mountBound} from './mounts.ts'
 import {missing, Places} from './places.ts'
 import {readPrivileges} from './privileges.ts'
 
@@ -68,6 +69,10 @@ export class VfsDriver implements Driver {
   get(id: PlaceID): string {
     if (!this.exists(id)) throw missing(id)
     return join(this.#places.path, id)
+  }
+
+  mount(id: PlaceID, target: string): void {
+    mountBound(this.get(id), target, {isWritable: false})
   }
 
   put(_id: PlaceID): void {

@@ -28,6 +28,8 @@ const FSCONFIG_CMD_CREATE = 6
 const MOVE_MOUNT_F_EMPTY_PATH = 0x04
 const MOVE_MOUNT_T_EMPTY_PATH = 0x40
 export const MS_RDONLY = 1
+const MS_REMOUNT = 32
+const MS_BIND = 4096
 const UMOUNT_NOFOLLOW = 8
 const SEEK_END = 2
 
@@ -155,6 +157,16 @@ export function mount(
   options: ByteString,
 ): number {
   return calls.mount(text(source), text(target), text(type), flags, text(options))
+}
+
+/** Shows a directory at another place as well. */
+export function bind(source: ByteString, target: ByteString): number {
+  return mount(source, target, '', MS_BIND, '')
+}
+
+/** Keeps everybody from writing through a mount of {@link bind}. */
+export function makeReadOnly(target: ByteString): number {
+  return mount('', target, '', MS_BIND | MS_REMOUNT | MS_RDONLY, '')
 }
 
 /** Takes the topmost mount off a mount point; EBUSY while it is used, EINVAL where nothing is mounted. */

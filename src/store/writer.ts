@@ -60,6 +60,18 @@ export interface LayerFacts extends StoredLayer {
   readonly parent: Digest | undefined
 }
 
+/** What docker keeps of a container beside its places. */
+export interface ContainerFacts {
+  /** 64 hexadecimal digits. */
+  readonly id: string
+  /** Of the place that it writes to. */
+  readonly mountID: string
+  /** Of the place below that one, which lies on the image's layers. */
+  readonly initID: string
+  /** ChainID of the image's layers. */
+  readonly parent: Digest
+}
+
 /** Milliseconds between two attempts to get the lock, which nobody has for long. */
 const lockInterval = 10
 /** Mode of all that is docker's own. */
@@ -192,6 +204,18 @@ export class StoreWriter implements Disposable {
     const aside = `${temporaryName}/${stagingName(noTarget)}`
     this.#attempt(() => renameSync(join(this.#root, layerPath(chainID)), join(this.#root, aside)))
     this.#remove(aside)
+  }
+
+  /** Makes places those of a container, which keeps them and what they lie on. Call with the {@link lock}. */
+  addContainer({id, mountID, initID, parent}: ContainerFacts): void {
+    const aside = join(this.#root, temporaryName, stagingName(noTarget))
+    const files = {[containerFile.mountID]: mountID, [containerFile.initID]: initID, [containerFile.parent]: parent}
+    this.#attempt(() => {
+      mkdirSync(join(this.#root, containersName), {recursive: true, mode: directoryMode})
+      mkdirSync(aside, {mode: directoryMode})
+      for (const [name, text] of Object.entries(files)) writeNew(join(aside, name), Buffer.from(text))
+      renameSync(aside, join(this.#root, containersName, id))
+    })
   }
 
   /** Forgets a container. Call with the {@link lock}. */

@@ -1,6 +1,7 @@
 /** What is in docker's data-root, and what is wrong there. */
 import type {StoreCheck} from '../check-store.ts'
 import {shortID} from '../digest.ts'
+import type {RemoveResult} from '../remove-stored.ts'
 import type {StoredImage, StoreStatus} from '../store-status.ts'
 import {printableText} from '../text.ts'
 import {formatSize} from './size.ts'
@@ -58,11 +59,12 @@ export function formatStoreCheck(store: string, check: StoreCheck): string[] {
 /** What was removed. */
 export function formatRemoval(
   wanted: string,
-  {names, images, layers}: {names: readonly string[]; images: readonly string[]; layers: readonly string[]},
+  {names, images, layers, containers}: Pick<RemoveResult, 'names' | 'images' | 'layers' | 'containers'>,
 ): string {
   const parts = [
     ...names.map((name) => `the name "${printableText(name)}"`),
     ...images.map((imageID) => `image ${shortID(imageID)}`),
+    ...containers.map((id) => `container ${shortID(id)}`),
     ...(layers.length > 0 ? [formatCount(layers.length, 'layer')] : []),
   ]
   return `Removed ${parts.join(', ') || printableText(wanted)}`

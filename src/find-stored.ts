@@ -1,0 +1,32 @@
+/** From what the user typed to an image of docker's data-root. */
+import {ImgtoolError} from './errors.ts'
+import {familiarName} from './image/names.ts'
+import type {ImageState, StoreState} from './store/state.ts'
+import {printableText} from './text.ts'
+
+/** The name of the store that a typed one means. @param wanted without a tag `latest` */
+export function findName({names}: StoreState, wanted: string): string | undefined {
+  const familiar = familiarName(wanted)
+  return [wanted, familiar, `${familiar}:latest`].find((name) => names.has(name))
+}
+
+/**
+ * The image that an ID means.
+ *
+ * @param wanted the first 12 or more digits
+ * @throws {ImgtoolError} IMAGE_NOT_FOUND, IMAGE_AMBIGUOUS
+ */
+export function findImage({images}: StoreState, wanted: string): ImageState {
+  const hex = wanted.replace(/^sha256:/, '')
+  const isPrefix = /^[0-9a-f]{12,64}$/.test(hex)
+  const [image, ...others] = [...images.values()].filter(({imageID}) => isPrefix && imageID.startsWith(`sha256:${hex}`))
+  const shown = printableText(wanted)
+  if (others.length > 0)
+    throw new ImgtoolError('IMAGE_AMBIGUOUS', `Cannot choose among the images that begin with "${shown}"`, {
+      hint: 'Give more digits',
+    })
+  if (image !== undefined) return image
+  throw new ImgtoolError('IMAGE_NOT_FOUND', `Cannot find image "${shown}" in the store`, {
+    hint: 'Run: imgtool store list',
+  })
+}

@@ -1,0 +1,208 @@
+/** Mounts images of docker's data-root: to look at, or as a container that takes what is written. */
+import {randomBytes} from 'node:crypto'
+import {lstatSync} from 'node:fs'
+import {resolve} from 'node:path'
+import type {Driver, DriverName, PlaceID} from './driver/driver.ts'
+import {writeInitLayer} from './driver/init-layer.ts'
+import {findMount, listAllMounts, type Mount, mountBound, openMountPoint, unmount} from './driver/mounts.ts'
+import {isPlaceID} from './driver/place-id.ts'
+import {ImgtoolError} from './errors.ts'
+import {findImage, findName} from './find-stored.ts'
+import {removeContainer} from './remove-stored.ts'
+import type {LayerState, StoreState} from './store/state.ts'
+import {type ContainerFacts, lockStore, StoreWriter} from './store/writer.ts'
+import {openKeptStore, type StoreOptions} from './store-status.ts'
+import {printableText, toText} from './text.ts'
+import {requireSystem} from './unpack.ts'
+
+export interface MountResult {
+  readonly driver: DriverName
+  readonly imageID: string
+  /** Of the container that takes what is written; absent for a mount to look at. */
+  readonly container?: string
+}
+
+/**
+ * Mounts an image in an empty directory, for reading.
+ *
+ * @param wanted a name, or the first 12 or more digits of an image ID
+ * @throws {ImgtoolError} IMAGE_NOT_FOUND, IMAGE_AMBIGUOUS, STORE_INVALID for an image that is not whole, TARGET_INVALID,
+ *   TARGET_EXISTS, PERMISSION_DENIED, PLATFORM_UNSUPPORTED, and as `storeStatus`
+ */
+export async function mountImage(
+  store: string,
+  wanted: string,
+  mountPoint: string,
+  options: StoreOptions = {},
+): Promise<MountResult> {
+  using kept = await openKeptStore(store, options)
+  using _ = await lockStore(store, options.signal)
+  const {driver} = kept
+  const {imageID, top} = findTop(kept.readState(), wanted)
+  driver.mount(top.cacheID, mountPoint)
+  return {driver: driver.name, imageID}
+}
+
+/**
+ * Mounts an image in an empty directory as docker does for a container: what is written lands in a place of its own, on one
+ * with what docker puts into every container. Both stay when it is unmounted.
+ *
+ * @throws {ImgtoolError} as {@link mountImage}, and NO_SPACE
+ */
+export async function mountContainer(
+  store: string,
+  wanted: string,
+  mountPoint: string,
+  options: StoreOptions = {},
+): Promise<MountResult & {readonly container: string}> {
+  using kept = await openKeptStore(store, options)
+  openMountPoint(mountPoint)[Symbol.dispose]()
+  const {driver} = kept
+  using writer = new StoreWriter(store, driver)
+  using _ = await writer.lock(options.signal)
+  const {imageID, top} = findTop(kept.readState(), wanted)
+  const mountID = newID()
+  const facts: ContainerFacts = {id: newID(), mountID, initID: `${mountID}-init`, parent: top.chainID}
+  try {
+    makePlaces(driver, facts, top.cacheID)
+    writer.addContainer(facts)
+    const merged = driver.get(mountID, {isWritable: true})
+    mountBound(merged, mountPoint, {isWritable: true})
+  } catch (error) {
+    if (driver.exists(mountID)) driver.put(mountID)
+    removeContainer(writer, driver, {id: facts.id, places: [mountID, facts.initID]})
+    throw error
+  }
+  driver.release(facts.initID)
+  driver.release(mountID)
+  return {driver: driver.name, imageID, container: facts.id}
+}
+
+/** What docker names by 64 digits says nothing. */
+const newID = () => randomBytes(32).toString('hex')
+
+function makePlaces(driver: Driver, {mountID, initID}: ContainerFacts, below: PlaceID): void {
+  driver.create(initID, below)
+  const merged = driver.get(initID, {isWritable: true})
+  try {
+    writeInitLayer(merged)
+  } finally {
+    driver.put(initID)
+  }
+  driver.create(mountID, initID)
+}
+
+function findTop(state: StoreState, wanted: string): {imageID: string; top: LayerState} {
+  const name = findName(state, wanted)
+  const image = name === undefined ? findImage(state, wanted) : state.images.get(state.names.get(name)!)
+  const refuse = (why: string) => new ImgtoolError('STORE_INVALID', `Cannot mount "${printableText(wanted)}": ${why}`)
+  if (image === undefined) throw refuse('its image is not there')
+  if (image.fault !== undefined) throw refuse(image.fault)
+  const lost = image.chain.find((chainID) => !isPlaceID(state.layers.get(chainID)?.cacheID ?? ''))
+  if (lost !== undefined) throw refuse(`its layer ${lost} is missing`)
+  const top = state.layers.get(image.chain.at(-1) ?? '')
+  if (top === undefined) throw refuse('it has no layers')
+  return {imageID: image.imageID, top}
+}
+
+export interface UnmountResult {
+  readonly container?: string
+  /** Whether the container is gone, with what was written. */
+  readonly removed: boolean
+}
+
+/**
+ * Unmounts what {@link mountImage} or {@link mountContainer} mounted.
+ *
+ * @param options.remove the container as well; else it stays in the store with what was written
+ * @throws {ImgtoolError} TARGET_INVALID where nothing of a store is mounted, or no container that could be removed;
+ *   PERMISSION_DENIED, SYSTEM_ERROR while it is used
+ */
+export async function unmountImage(
+  mountPoint: string,
+  {remove = false, signal}: {readonly remove?: boolean; readonly signal?: AbortSignal} = {},
+): Promise<UnmountResult> {
+  requireSystem()
+  const mount = findMountOf(mountPoint)
+  const place = findPlace(mount)
+  if (place === undefined) {
+    const isUnion = /^(?:overlay|aufs|fuse\.fuse-overlayfs)$/.test(mount.type)
+    if (!isUnion) throw refuse(mountPoint, 'it is no image that is mounted there')
+    if (remove) throw refuse(mountPoint, 'nothing can be written there, so that nothing can be removed')
+    unmount(mountPoint)
+    return {removed: false}
+  }
+  const {store, driver: name, id: mountID} = place
+  using kept = await openKeptStore(store, {driver: name})
+  const {driver} = kept
+  using writer = new StoreWriter(store, driver)
+  using _ = await writer.lock(signal)
+  const container = kept.readState().containers.find(({places}) => places[0] === mountID)
+  if (container === undefined && remove)
+    throw refuse(mountPoint, 'nothing can be written there, so that nothing can be removed')
+  unmount(mountPoint)
+  if (container === undefined) return {removed: false}
+  driver.put(mountID)
+  if (remove) removeContainer(writer, driver, container)
+  return {container: container.id, removed: remove}
+}
+
+function refuse(mountPoint: string, why: string): ImgtoolError {
+  return new ImgtoolError('TARGET_INVALID', `Cannot unmount "${printableText(mountPoint)}": ${why}`)
+}
+
+function findMountOf(mountPoint: string): Mount {
+  try {
+    const mount = findMount(resolve(mountPoint))
+    if (mount !== undefined) return mount
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  }
+  throw refuse(mountPoint, 'nothing is mounted there')
+}
+
+interface FoundPlace {
+  /** The data-root. */
+  readonly store: string
+  readonly driver: DriverName
+  readonly id: PlaceID
+}
+
+/** Where the places of drivers are mounted, or are, below the data-root. */
+const placePaths: readonly (readonly [DriverName, RegExp])[] = [
+  ['overlay2', /^(.+)\/overlay2\/([^/]+)\/merged$/],
+  ['aufs', /^(.+)\/aufs\/mnt\/([^/]+)$/],
+  ['vfs', /^(.+)\/vfs\/dir\/([^/]+)$/],
+]
+
+/** The place that is shown: by another mount of the same file system, or by the directory that it is. */
+function findPlace(mount: Mount): FoundPlace | undefined {
+  const others = listAllMounts().filter(({device, point}) => device === mount.device && point !== mount.point)
+  const paths = others.flatMap(({point, root}) => [
+    ...(root === mount.root ? [point] : []),
+    ...(isBelow(mount.root, root)
+      ? [`${point === '/' ? '' : point}/${mount.root.slice(root === '/' ? 1 : root.length + 1)}`]
+      : []),
+  ])
+  for (const path of paths) {
+    for (const [driver, pattern] of placePaths) {
+      const [, store, id = ''] = pattern.exec(path) ?? []
+      if (store !== undefined && isPlaceID(id) && isSame(path, mount.point)) return {store: toText(store), driver, id}
+    }
+  }
+  return undefined
+}
+
+function isBelow(path: string, directory: string): boolean {
+  return directory === '/' ? path !== '/' : path.startsWith(`${directory}/`)
+}
+
+/** Something else may be mounted over a place by now. */
+function isSame(one: string, other: string): boolean {
+  try {
+    const [{dev, ino}, second] = [lstatSync(toText(one)), lstatSync(toText(other))]
+    return dev === second.dev && ino === second.ino
+  } catch {
+    return false
+  }
+}

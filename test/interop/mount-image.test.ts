@@ -1,0 +1,150 @@
+/** Images of a store are mounted, and show what the directory driver unpacks; what is written is a container's. */
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import {join} from 'node:path'
+import test, {type ExecutionContext} from 'ava'
+import {checkStore} from '../../src/check-store.ts'
+import type {DriverName} from '../../src/driver/driver.ts'
+import {writeInitLayer} from '../../src/driver/init-layer.ts'
+import {isMounted, listMounts, unmount} from '../../src/driver/mounts.ts'
+import {mountContainer, mountImage, unmountImage} from '../../src/mount-image.ts'
+import {openSource, selectImage} from '../../src/open.ts'
+import {removeStoredImage} from '../../src/remove-stored.ts'
+import {unpackImage} from '../../src/unpack.ts'
+import {spawnImgtool} from '../helpers/cli.ts'
+import {Disk} from '../helpers/disk.ts'
+import {fixture} from '../helpers/fixtures.ts'
+import {interopTest} from '../helpers/interop.ts'
+import {compareTrees, scanTree} from '../helpers/scan-tree.ts'
+import {addToStore, driverNames, storedLayers} from '../helpers/store.ts'
+
+const archive = 'docker-20.10-several.tar'
+const image = 'shop/web:1.0'
+
+let disk: Disk | undefined
+
+test.after.always('unmount everything', () => {
+  if (disk === undefined) return
+  for (const {point} of listMounts(disk.path).toReversed()) if (point !== disk.path) unmount(point)
+  disk[Symbol.dispose]()
+})
+
+/** A store, and an empty directory, on a file system that has every kind of attribute. */
+async function newStore(driver: DriverName): Promise<{store: string; target: string; folder: string}> {
+  disk ??= new Disk({size: 256 << 20, inodes: 60_000})
+  const folder = join(disk.path, String(readdirSync(disk.path).length))
+  const [store, target] = [join(folder, 'a store'), join(folder, 'target')]
+  for (const path of [folder, store, target]) mkdirSync(path)
+  await addToStore(store, driver, archive)
+  return {store, target, folder}
+}
+
+async function requireSound(t: ExecutionContext, store: string): Promise<void> {
+  const {findings} = await checkStore(store, {layers: true})
+  t.deepEqual(findings, [])
+}
+
+for (const driver of driverNames) {
+  interopTest(`an image is mounted from ${driver} as it is unpacked, and nobody can write`, async (t) => {
+    const {store, target, folder} = await newStore(driver)
+    await using source = await openSource(fixture(`${archive}:${image}`))
+    await unpackImage(selectImage(source), join(folder, 'unpacked'))
+    await mountImage(store, image, target)
+    t.true(isMounted(target))
+    const [wanted, shown] = [await scanTree(join(folder, 'unpacked')), await scanTree(target)]
+    t.deepEqual(compareTrees(wanted, shown), [])
+    t.throws(() => writeFileSync(join(target, 'new'), ''), {code: 'EROFS'})
+    await t.throwsAsync(unmountImage(target, {remove: true}), {code: 'TARGET_INVALID'})
+    t.deepEqual(await unmountImage(target), {removed: false})
+    t.false(isMounted(target))
+    await requireSound(t, store)
+  })
+
+  interopTest(
+    `what is written to an image of ${driver} is a container's, which stays until it is removed`,
+    async (t) => {
+      const {store, target} = await newStore(driver)
+      const {container} = await mountContainer(store, image, target)
+      t.is(readlinkSync(join(target, 'etc/mtab')), '/proc/mounts')
+      for (const name of ['.dockerenv', 'etc/hosts', 'dev/console']) t.is(statSync(join(target, name)).size, 0, name)
+      writeFileSync(join(target, 'new'), 'written')
+      await requireSound(t, store)
+      await t.throwsAsync(removeStoredImage(store, container), {code: 'IMAGE_USED', message: /it is mounted/})
+      t.deepEqual(await unmountImage(target), {container, removed: false})
+      t.deepEqual(listMounts(store), [])
+      const facts = join(store, 'image', driver, 'layerdb/mounts', container)
+      const [mountID, initID] = ['mount-id', 'init-id'].map((name) => readFileSync(join(facts, name), 'latin1'))
+      t.is(initID, `${mountID}-init`)
+      const diff = {overlay2: `overlay2/${mountID}/diff`, vfs: `vfs/dir/${mountID}`, aufs: `aufs/diff/${mountID}`}[
+        driver
+      ]
+      t.is(readFileSync(join(store, diff, 'new'), 'latin1'), 'written')
+      t.is(
+        storedLayers(store, driver).filter(({chainID}) => chainID === readFileSync(join(facts, 'parent'), 'latin1'))
+          .length,
+        1,
+      )
+      t.deepEqual((await checkStore(store, {repair: true})).repairs, [])
+      t.deepEqual((await removeStoredImage(store, container.slice(0, 12))).containers, [container])
+      t.false(existsSync(join(store, diff)))
+      await requireSound(t, store)
+    },
+  )
+
+  interopTest(`a container of ${driver} can go with its mount, and nothing is left of it`, async (t) => {
+    const {store, target} = await newStore(driver)
+    const before = readdirSync(store, {recursive: true}).length
+    const {container} = await mountContainer(store, image, target)
+    writeFileSync(join(target, 'new'), 'written')
+    t.deepEqual(await unmountImage(target, {remove: true}), {container, removed: true})
+    const extra = readdirSync(store, {recursive: true}).length - before
+    // Directories of docker's own, and marks of places that have been lain on.
+    t.true(extra <= 3, String(extra))
+    await requireSound(t, store)
+  })
+
+  interopTest(`a mount that fails leaves nothing in ${driver}`, async (t) => {
+    const {store, target, folder} = await newStore(driver)
+    writeFileSync(join(target, 'there'), '')
+    const before = readdirSync(store, {recursive: true}).toSorted()
+    await t.throwsAsync(mountContainer(store, image, target), {code: 'TARGET_EXISTS'})
+    await t.throwsAsync(mountImage(store, image, target), {code: 'TARGET_EXISTS'})
+    await t.throwsAsync(mountContainer(store, image, join(folder, 'nothing')), {code: 'TARGET_INVALID'})
+    await t.throwsAsync(mountImage(store, 'nothing', target), {code: 'IMAGE_NOT_FOUND'})
+    await t.throwsAsync(unmountImage(target), {code: 'TARGET_INVALID'})
+    await t.throwsAsync(unmountImage(disk!.path), {code: 'TARGET_INVALID', message: /no image/})
+    t.deepEqual(readdirSync(store, {recursive: true}).toSorted(), before)
+  })
+}
+
+interopTest('what docker puts into a container follows no symlink of the image', async (t) => {
+  const {folder} = await newStore('vfs')
+  const [root, outside] = [join(folder, 'root'), join(folder, 'outside')]
+  for (const path of [root, outside, join(root, 'dev'), join(root, 'etc'), join(root, 'etc/hosts')]) mkdirSync(path)
+  symlinkSync(outside, join(root, 'proc'))
+  symlinkSync(outside, join(root, 'dev/shm'))
+  symlinkSync(join(outside, 'written'), join(root, 'etc/hostname'))
+  writeFileSync(join(root, 'sys'), '')
+  writeInitLayer(root)
+  t.deepEqual(readdirSync(outside), [])
+  t.true(['proc', 'sys', 'dev/shm', 'dev/pts', 'etc/hosts'].every((name) => statSync(join(root, name)).isDirectory()))
+  t.deepEqual(readdirSync(join(root, 'etc')), ['hostname', 'hosts', 'mtab', 'resolv.conf'])
+})
+
+interopTest('mount prints the id of the container, and umount what became of it', async (t) => {
+  const {store, target} = await newStore('overlay2')
+  const mounted = await spawnImgtool(['mount', image, target, '--store', store, '--read-write'])
+  t.is(mounted.status, 0, mounted.stderr)
+  const id = mounted.stdout.toString().trim()
+  t.regex(id, /^[0-9a-f]{64}$/)
+  const {stdout} = await spawnImgtool(['umount', target, '--remove', '--json'])
+  t.deepEqual(JSON.parse(stdout.toString()), {mountpoint: target, container: id, removed: true, warnings: []})
+})
