@@ -129,7 +129,7 @@ export class AufsDriver implements Driver {
   startLayer(id: PlaceID, options: LayerOptions): LayerTarget {
     const parents = this.parents(id)
     const lower = new LowerLayers(parents.length, (layer) => this.#places.open(parents[layer]!), aufsDialect)
-    return startUpper(this.#places.open(id), lower, options)
+    return startUpper(this.#places.open(id), lower, aufsDialect, options)
   }
 
   [Symbol.dispose](): void {

@@ -38,6 +38,9 @@ export interface Neighbours {
   beforeClosing(descriptor: number): void
 }
 
+/** Nobody. */
+export const alone: Neighbours = {onImplied: () => {}, beforeLooking: () => {}, beforeClosing: () => {}}
+
 /** Descriptors kept open: entries come in runs of one directory, and a run must work with 64 descriptors in all. */
 const maximumOpen = 20
 /** Ways through symlinks that are known at a time. */

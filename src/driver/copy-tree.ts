@@ -8,7 +8,7 @@ import {joinPath, splitPath} from '../layer/path.ts'
 import type {Time} from '../layer/tar/number.ts'
 import * as os from '../os/libc.ts'
 import {type ByteString, printable} from '../text.ts'
-import {ConfinedRoot, type Neighbours, type Place} from './confined-root.ts'
+import {alone, ConfinedRoot, type Place} from './confined-root.ts'
 import {createFile} from './file-orders.ts'
 import {listDirectory} from './remove.ts'
 import {walkDirectories} from './walk-directories.ts'
@@ -39,8 +39,6 @@ interface Pending {
   readonly path: ByteString
   readonly stats: BigIntStats
 }
-
-const alone: Neighbours = {onImplied: () => {}, beforeLooking: () => {}, beforeClosing: () => {}}
 
 class Copier {
   readonly #from: ConfinedRoot

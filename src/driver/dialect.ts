@@ -3,17 +3,13 @@
  * hidden, and whoever reads a layer asks what a name means.
  */
 import {ImgtoolError} from '../errors.ts'
+import {isReserved, notPlain} from '../layer/change.ts'
 import type {Entry} from '../layer/tar/entry.ts'
 import * as os from '../os/libc.ts'
 import {type ByteString, printable} from '../text.ts'
 
-/** Works on directories by their descriptors, O_PATH or not. Every name is one component. */
-export interface Dialect {
-  readonly name: 'overlay' | 'overlay-user' | 'aufs'
-  /** Hides what lower layers have under a name. Nothing of this layer has the name. @throws {ImgtoolError} */
-  hide(directory: number, name: ByteString): void
-  /** Hides all that lower layers have in a directory. @throws {ImgtoolError} */
-  hideAll(directory: number): void
+/** Reads what is spelled. Works on directories by their descriptors, O_PATH or not; every name is one component. */
+export interface DialectReader {
   /** Whether a layer hides a name of those below it. A name that it has itself is hidden all the same. */
   hides(directory: number, name: ByteString): boolean
   hidesAll(directory: number): boolean
@@ -21,6 +17,15 @@ export interface Dialect {
   visible(directory: number, names: readonly ByteString[]): ByteString[]
   /** Names that a directory of this layer hides of the layers below, in the order of the names. */
   hidden(directory: number, names: readonly ByteString[]): ByteString[]
+}
+
+/** Spells it, too. */
+export interface Dialect extends DialectReader {
+  readonly name: 'overlay' | 'overlay-user' | 'aufs'
+  /** Hides what lower layers have under a name. Nothing of this layer has the name. @throws {ImgtoolError} */
+  hide(directory: number, name: ByteString): void
+  /** Hides all that lower layers have in a directory. @throws {ImgtoolError} */
+  hideAll(directory: number): void
   /** @throws {ImgtoolError} WHITEOUT_INVALID for what would be a deletion, although it is a file of the image */
   check(entry: Entry): void
 }
@@ -29,9 +34,10 @@ export interface Dialect {
  * The kernel's overlay file system: a device 0:0 hides its name, an attribute of a directory all below.
  *
  * @param namespace of the attribute: `user` is for mounts in a user namespace, with the option `userxattr`
+ * @param known namespaces whose attributes are read
  * @see linux Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories"
  */
-export function overlayDialect(namespace: 'trusted' | 'user'): Dialect {
+export function overlayDialect(namespace: Namespace, known: readonly Namespace[] = [namespace]): Dialect {
   const opaque = `${namespace}.overlay.opaque`
   const whiteout = `${namespace}.overlay.whiteout`
   const hides = (directory: number, name: ByteString) => {
@@ -39,7 +45,7 @@ export function overlayDialect(namespace: 'trusted' | 'user'): Dialect {
     if (typeof status === 'number') return false
     if (isZeroDevice(status)) return true
     if ((status.mode & os.S_IFMT) !== os.S_IFREG || status.size !== 0) return false
-    return typeof os.getXattrAt(directory, name, whiteout) === 'string'
+    return known.some((each) => typeof os.getXattrAt(directory, name, `${each}.overlay.whiteout`) === 'string')
   }
   return {
     name: namespace === 'user' ? 'overlay-user' : 'overlay',
@@ -51,7 +57,7 @@ export function overlayDialect(namespace: 'trusted' | 'user'): Dialect {
     },
     hideAll: (directory) => void os.check(os.setXattr(directory, opaque, 'y'), 'hide what is below a directory'),
     hides,
-    hidesAll: (directory) => os.getXattr(directory, opaque) === 'y',
+    hidesAll: (directory) => known.some((each) => os.getXattr(directory, `${each}.overlay.opaque`) === 'y'),
     visible: (directory, names) => names.filter((name) => !hides(directory, name)),
     hidden: (directory, names) => names.filter((name) => hides(directory, name)),
     check(entry) {
@@ -61,6 +67,19 @@ export function overlayDialect(namespace: 'trusted' | 'user'): Dialect {
       throw new ImgtoolError('WHITEOUT_INVALID', message, {entry: path})
     },
   }
+}
+
+type Namespace = 'trusted' | 'user'
+
+/** Directories of overlay that somebody else has made, mounted this way or that. */
+export const anyOverlay: DialectReader = overlayDialect('trusted', ['trusted', 'user'])
+
+/** A whole tree: nothing in it means anything else. */
+export const wholeTree: DialectReader = {
+  hides: () => false,
+  hidesAll: () => false,
+  visible: (_, names) => [...names],
+  hidden: () => [],
 }
 
 function isZeroDevice({mode, major, minor}: os.Status): boolean {
@@ -98,7 +117,9 @@ export const aufsDialect: Dialect = {
     names
       .filter((name) => name.startsWith(prefix) && !name.startsWith(metaPrefix))
       .map((name) => name.slice(prefix.length)),
-  check() {},
+  check({path}) {
+    if (isReserved(path)) throw notPlain(path)
+  },
 }
 
 /** @see aufs(5): it makes them itself with mode 0444 */

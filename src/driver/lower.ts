@@ -7,7 +7,7 @@
 import {joinPath, splitPath} from '../layer/path.ts'
 import * as os from '../os/libc.ts'
 import type {ByteString} from '../text.ts'
-import type {Dialect} from './dialect.ts'
+import type {DialectReader} from './dialect.ts'
 import {listDirectory} from './remove.ts'
 
 /** A directory of the union. */
@@ -34,7 +34,7 @@ const maximumOpen = 64
 
 /** Close it. */
 export class LowerLayers {
-  readonly dialect: Dialect
+  readonly dialect: DialectReader
   readonly #count: number
   readonly #openRoot: (layer: number) => number
   /** By layer and path, least recently used first. */
@@ -45,7 +45,7 @@ export class LowerLayers {
    * @param count of layers, which are numbered from 0, nearest first
    * @param openRoot opens the directory of a layer; may be called again for one that was closed
    */
-  constructor(count: number, openRoot: (layer: number) => number, dialect: Dialect) {
+  constructor(count: number, openRoot: (layer: number) => number, dialect: DialectReader) {
     this.#count = count
     this.#openRoot = openRoot
     this.dialect = dialect

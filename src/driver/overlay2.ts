@@ -116,7 +116,7 @@ export class Overlay2Driver implements Driver {
   startLayer(id: PlaceID, options: LayerOptions): LayerTarget {
     const parents = this.parents(id)
     const lower = new LowerLayers(parents.length, (layer) => this.#openDiff(parents[layer]!), this.#dialect)
-    return startUpper(this.#openDiff(id), lower, options)
+    return startUpper(this.#openDiff(id), lower, this.#dialect, options)
   }
 
   [Symbol.dispose](): void {

@@ -115,6 +115,8 @@ export function lockDirectory(descriptor: number): boolean {
 /** A directory that will take the place of nothing, or of an empty directory. */
 export interface StagedDirectory {
   readonly name: string
+  /** Open until it is committed or aborted. */
+  readonly descriptor: number
   /**
    * @param options.sync write it to the disk first
    * @throws {ImgtoolError} TARGET_EXISTS when somebody else was faster, TARGET_INVALID for a mount point
@@ -125,11 +127,12 @@ export interface StagedDirectory {
 }
 
 /**
- * Makes a staging directory with the mode that a new directory has, and removes what killed runs left.
+ * Makes a staging directory, and removes what killed runs left.
  *
+ * @param keepMode it is made with its mode and all; otherwise it gets the one that a new directory has
  * @throws {ImgtoolError} PERMISSION_DENIED, NO_SPACE
  */
-export function stageDirectory(parentPath: string, target: string, shown: string): StagedDirectory {
+export function stageDirectory(parentPath: string, target: string, shown: string, keepMode = false): StagedDirectory {
   const parent = os.check(
     os.openAt(os.AT_FDCWD, fromText(parentPath), os.O_PATH | os.O_DIRECTORY),
     `open the parent of "${shown}"`,
@@ -152,8 +155,9 @@ export function stageDirectory(parentPath: string, target: string, shown: string
   }
   return {
     name,
+    descriptor,
     commit({sync}) {
-      os.check(os.changeMode(descriptor, 0o777 & ~process.umask()), `make "${shown}" readable`)
+      if (!keepMode) os.check(os.changeMode(descriptor, 0o777 & ~process.umask()), `make "${shown}" readable`)
       if (sync) os.check(os.syncFileSystem(descriptor), 'write to the disk')
       const failed = os.renameAt(parent, fromText(name), parent, fromText(target))
       if (failed === os.EEXIST || failed === os.ENOTEMPTY || failed === os.ENOTDIR) {

@@ -9,6 +9,7 @@ import type {Entry} from '../layer/tar/entry.ts'
 import * as os from '../os/libc.ts'
 import {type ByteString, printable} from '../text.ts'
 import {FileCopier} from './copy-tree.ts'
+import type {Dialect} from './dialect.ts'
 import type {LayerTarget, LayerOptions as UpperOptions} from './driver.ts'
 import {InPlace} from './in-place.ts'
 import type {LowerDirectory, LowerFile, LowerLayers} from './lower.ts'
@@ -20,6 +21,7 @@ import {judgeXattr} from './xattr-policy.ts'
 export class UpperLayer implements ChangeSink {
   readonly #here: InPlace
   readonly #lower: LowerLayers
+  readonly #dialect: Dialect
   readonly #paths: UnionPaths
   readonly #files = new FileCopier((name) => judgeXattr(name) === 'keep')
   /** The names of copies of lower files here, with what they are copies of. */
@@ -29,9 +31,11 @@ export class UpperLayer implements ChangeSink {
   /**
    * @param root descriptor of an empty directory, the caller's
    * @param lower stays the caller's
+   * @param dialect that deletions are spelled in
    */
-  constructor(root: number, lower: LowerLayers, {onWarning, thread, onImplied}: UpperOptions) {
+  constructor(root: number, lower: LowerLayers, dialect: Dialect, {onWarning, thread, onImplied}: UpperOptions) {
     this.#lower = lower
+    this.#dialect = dialect
     this.#warn = onWarning
     const onReplaced = (path: ByteString) => this.#paths.hide(path)
     this.#here = new InPlace(root, readPrivileges(), onWarning, thread, onImplied, onReplaced)
@@ -41,7 +45,7 @@ export class UpperLayer implements ChangeSink {
   }
 
   add(entry: Entry): void {
-    this.#lower.dialect.check(entry)
+    this.#dialect.check(entry)
     if (entry.path === '') this.#here.add(entry)
     else this.#addNamed(entry)
   }
@@ -98,8 +102,8 @@ export class UpperLayer implements ChangeSink {
     for (const {path, isAll} of this.#paths.deletions()) {
       const {directory, name} = splitPath(path)
       const place = this.#here.find(this.#paths.bring(isAll ? path : directory))!
-      if (isAll) this.#lower.dialect.hideAll(place.descriptor)
-      else this.#lower.dialect.hide(place.descriptor, name)
+      if (isAll) this.#dialect.hideAll(place.descriptor)
+      else this.#dialect.hide(place.descriptor, name)
     }
   }
 
@@ -210,13 +214,13 @@ export class UpperLayer implements ChangeSink {
 }
 
 /** Begins a layer on others; both sides are closed with it. */
-export function startUpper(root: number, lower: LowerLayers, options: UpperOptions): LayerTarget {
+export function startUpper(root: number, lower: LowerLayers, dialect: Dialect, options: UpperOptions): LayerTarget {
   const close = () => {
     lower.close()
     os.close(root)
   }
   try {
-    const changes = new UpperLayer(root, lower, options)
+    const changes = new UpperLayer(root, lower, dialect, options)
     return {
       changes,
       finish: () => changes.finish(),

@@ -121,6 +121,22 @@ export function opaqueMarkOf(directory: ByteString): ByteString {
   return joinPath(directory, opaqueMark)
 }
 
+/** Whether a path is called like a deletion, or like what aufs keeps for itself: no layer can say that it has it. */
+export function isReserved(path: ByteString): boolean {
+  return splitPath(path).name.startsWith(prefix)
+}
+
+/** @returns an error that refuses a file whose path is {@link isReserved reserved} */
+export function notPlain(path: ByteString): ImgtoolError {
+  const message = `"${printable(path)}" of the layer is no deletion, but would become one`
+  return new ImgtoolError('WHITEOUT_INVALID', message, {entry: path})
+}
+
+/** The path that a layer's tar has for one of a {@link ChangeSink}: pseudo links that wait for their names have another. */
+export function pathInTar(path: ByteString): ByteString {
+  return isBelow(aside, path) ? pseudoLinks + path.slice(aside.length) : path
+}
+
 /** What a whiteout deletes. Names that mean a directory itself or its parent must not reach any system call. */
 function targetOf(path: ByteString, name: ByteString): ByteString {
   const target = name.slice(prefix.length)

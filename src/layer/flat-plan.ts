@@ -4,11 +4,11 @@
  * Trees are compared as they are, whatever led to them: a file that was deleted and came back by a hard link is where it was.
  */
 import type {ByteString} from '../text.ts'
-import {opaqueMarkOf, removalOf} from './change.ts'
 import {type MergedTree, numberOf} from './merged-tree.ts'
 import {NameTree, none} from './name-tree.ts'
 import {joinPath} from './path.ts'
 import type {Entry} from './tar/entry.ts'
+import {opaqueEntry, removalEntry} from './tar-changes.ts'
 
 /** Something below the name, or the name itself, goes into the layer. */
 const changed = 1
@@ -53,8 +53,8 @@ export class FlatPlan {
       const hidden = this.#hiddenIn(name, next.lower)
       // Overlay file systems do not know an opaque root.
       const isOpaque = hidden.length >= opaqueFrom && name !== NameTree.root && !this.#has(name, kept)
-      if (isOpaque) yield whiteout(opaqueMarkOf(path))
-      else for (const text of hidden.sort()) yield whiteout(removalOf(joinPath(path, text)))
+      if (isOpaque) yield opaqueEntry(path)
+      else for (const text of hidden.sort()) yield removalEntry(joinPath(path, text))
       const lower = isOpaque ? none : next.lower
       for (const {child, text} of this.#enter(name)) {
         left.push({name: child, lower: this.#lowerOf(lower, text), path: joinPath(path, text)})
@@ -155,10 +155,4 @@ export class FlatPlan {
   #lowerOf(directory: number, text: ByteString): number {
     return directory === none ? none : this.#lower.names.find(directory, text)
   }
-}
-
-/** @see moby pkg/archive/changes.go, ExportChanges, for the mode */
-function whiteout(path: ByteString): Entry {
-  const zero = {uid: 0, gid: 0, size: 0, deviceMajor: 0, deviceMinor: 0}
-  return {path, kind: 'file', mode: 0o600, mtime: {seconds: 0, nanoseconds: 0}, link: '', xattrs: new Map(), ...zero}
 }

@@ -1,8 +1,9 @@
 /** Compares the whole trees that some drivers keep of a layer and of the one below. */
+import {wholeTree} from '../driver/dialect.ts'
+import {type Added, type Found, find, walkLayer} from '../driver/layer-walk.ts'
 import type {Entry} from '../layer/tar/entry.ts'
 import type {ByteString} from '../text.ts'
 import type {Content} from './layer-tar.ts'
-import {type Found, find, walkLayer} from './layer-walk.ts'
 import type {LayerFiles} from './store-files.ts'
 
 /** Bytes of two files that are compared at a time. */
@@ -21,15 +22,19 @@ export function changedPaths(files: LayerFiles, below: LayerFiles): Set<ByteStri
   const paths = new Set<ByteString>()
   const identities = new Set<string>()
   const room = [Buffer.allocUnsafe(chunkSize), Buffer.allocUnsafe(chunkSize)] as const
-  for (const found of walkLayer(files.root)) {
+  for (const found of filesOf(files)) {
     if (!differs(found, files, below, room)) continue
     paths.add(found.entry.path)
     if (found.identity !== undefined) identities.add(found.identity)
   }
   if (identities.size === 0) return paths
-  for (const {entry, identity} of walkLayer(files.root))
+  for (const {entry, identity} of filesOf(files))
     if (identity !== undefined && identities.has(identity)) paths.add(entry.path)
   return paths
+}
+
+function* filesOf({root}: LayerFiles): Generator<Added> {
+  for (const change of walkLayer(root, wholeTree)) if (change.kind === 'add') yield change
 }
 
 function differs({entry}: Found, files: LayerFiles, below: LayerFiles, room: readonly [Buffer, Buffer]): boolean {

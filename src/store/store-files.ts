@@ -1,6 +1,6 @@
 /** Reads a docker data-root, which may be of somebody else's disk: nothing in it leads out of it. */
 import {fstatSync} from 'node:fs'
-import {ConfinedRoot, type Neighbours} from '../driver/confined-root.ts'
+import {alone, ConfinedRoot} from '../driver/confined-root.ts'
 import type {LowerLayers} from '../driver/lower.ts'
 import {listDirectory} from '../driver/remove.ts'
 import {ImgtoolError} from '../errors.ts'
@@ -144,8 +144,6 @@ export class StoreFiles {
 
 /** Bytes of the files that hold an id or a number. */
 const maximumLine = 4096
-
-const alone: Neighbours = {onImplied: () => {}, beforeLooking: () => {}, beforeClosing: () => {}}
 
 /** The files of one layer. Close it. */
 export class LayerFiles {

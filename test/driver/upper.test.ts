@@ -102,7 +102,7 @@ class Stack {
     this.#lower = this.#union()
     this.#paths.unshift(path)
     this.#roots.unshift(root)
-    this.#upper = new UpperLayer(root, this.#lower, {onWarning: () => {}})
+    this.#upper = new UpperLayer(root, this.#lower, this.#dialect, {onWarning: () => {}})
     return this.#upper
   }
 

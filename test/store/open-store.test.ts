@@ -215,7 +215,7 @@ asRoot('devices 0:0 and opaque directories of overlay2 become whiteouts', async 
   t.is(os.setXattr(place, 'trusted.overlay.opaque', 'y'), 0)
   os.close(place)
   t.deepEqual(await describeTop(t, root), [
-    ...['directory d', 'file d/changed after!', 'file d/.wh.deleted', 'file d/new new', 'character d/null'],
+    ...['directory d', 'file d/.wh.deleted', 'file d/changed after!', 'file d/new new', 'character d/null'],
     ...['directory replaced', 'file replaced/.wh..wh..opq', 'file replaced/by a directory'],
   ])
 })

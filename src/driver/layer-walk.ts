@@ -1,21 +1,36 @@
-/** Walks the directory of a layer and says of each name what a tar would say. */
+/**
+ * Reads the directory of a layer as the changes that it makes: says of each name what a tar would say, and of each deletion what
+ * it deletes, however it is spelled.
+ */
 import {type BigIntStats, fstatSync} from 'node:fs'
-import type {ConfinedRoot} from '../driver/confined-root.ts'
-import {listDirectory} from '../driver/remove.ts'
-import {judgeXattr} from '../driver/xattr-policy.ts'
 import {ImgtoolError} from '../errors.ts'
 import {joinPath, splitPath} from '../layer/path.ts'
 import type {Entry, EntryKind} from '../layer/tar/entry.ts'
 import * as os from '../os/libc.ts'
 import {type ByteString, printable} from '../text.ts'
+import type {ConfinedRoot} from './confined-root.ts'
+import type {DialectReader} from './dialect.ts'
+import {listDirectory} from './remove.ts'
+import {judgeXattr} from './xattr-policy.ts'
 
 /** A name in a layer's directory. */
 export interface Found {
   readonly entry: Entry
   /** The same file has the same; undefined for a file with one name. */
   readonly identity: string | undefined
-  /** A directory that overlay hides everything below of. */
-  readonly isOpaque: boolean
+}
+
+/** What the directory of a layer says. */
+export type LayerChange = Added | Deleted
+
+export interface Added extends Found {
+  readonly kind: 'add'
+}
+
+export interface Deleted {
+  /** One name, or all that lower layers have in a directory. */
+  readonly kind: 'remove' | 'opaque'
+  readonly path: ByteString
 }
 
 /** A directory on the way. */
@@ -26,14 +41,41 @@ interface Level {
 }
 
 /**
- * Everything below the root, sorted by bytes, directories before what they hold. Sockets are left out, as docker does.
+ * Everything below the root: of each directory what is deleted first, then what is there, sorted by bytes, directories before
+ * what they hold. Names of a file after the first are hard links to it. Sockets are left out, as docker does.
  *
  * Memory grows with the names of the directories on the way to one file.
  *
- * @throws {ImgtoolError} SYSTEM_ERROR where the tree changes meanwhile, PERMISSION_DENIED
+ * @throws {ImgtoolError} SYSTEM_ERROR where the tree changes meanwhile, PERMISSION_DENIED, WHITEOUT_INVALID, ENTRY_INVALID
+ * @see OCI image-spec layer.md, "Whiteouts"
  */
-export function* walkLayer(root: ConfinedRoot): Generator<Found> {
-  const levels: Level[] = [levelAt(root, '')]
+export function* readChanges(root: ConfinedRoot, dialect: DialectReader): Generator<LayerChange> {
+  const linked = new Map<string, ByteString>()
+  for (const change of walkLayer(root, dialect)) yield change.kind === 'add' ? linkToFirst(change, linked) : change
+}
+
+/** The same file, or a hard link to the first of its names. @param linked of each file the first name, added to */
+export function linkToFirst<Any extends Found>(found: Any, linked: Map<string, ByteString>): Any {
+  const {entry, identity} = found
+  const first = identity === undefined ? undefined : linked.get(identity)
+  if (identity !== undefined && first === undefined) linked.set(identity, entry.path)
+  if (first === undefined) return found
+  return {...found, entry: {...entry, kind: 'hardlink', link: first, size: 0, xattrs: new Map()}}
+}
+
+/** As {@link readChanges}, with every name of a file as a file of its own. */
+export function* walkLayer(root: ConfinedRoot, dialect: DialectReader): Generator<LayerChange> {
+  const levels: Level[] = []
+  function* enter(path: ByteString): Generator<Deleted> {
+    const place = root.findDirectly(path)
+    if (place === undefined)
+      throw new ImgtoolError('SYSTEM_ERROR', `Cannot read "${printable(path)}" of the layer: it changed meanwhile`)
+    const names = listDirectory(place.descriptor).toSorted()
+    levels.push({path, names: dialect.visible(place.descriptor, names).toReversed()})
+    if (dialect.hidesAll(place.descriptor)) yield {kind: 'opaque', path}
+    for (const name of dialect.hidden(place.descriptor, names)) yield {kind: 'remove', path: deletedPath(path, name)}
+  }
+  yield* enter('')
   for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
     const name = level.names.pop()
     if (name === undefined) {
@@ -42,8 +84,8 @@ export function* walkLayer(root: ConfinedRoot): Generator<Found> {
     }
     const found = find(root, joinPath(level.path, name))
     if (found === undefined) continue
-    yield found
-    if (found.entry.kind === 'directory') levels.push(levelAt(root, found.entry.path))
+    yield {kind: 'add', ...found}
+    if (found.entry.kind === 'directory') yield* enter(found.entry.path)
   }
 }
 
@@ -68,14 +110,15 @@ export function namesIn(root: ConfinedRoot, path: ByteString): ByteString[] | un
   return place && listDirectory(place.descriptor)
 }
 
-function levelAt(root: ConfinedRoot, path: ByteString): Level {
-  const names = namesIn(root, path)
-  if (names === undefined)
-    throw new ImgtoolError('SYSTEM_ERROR', `Cannot read "${printable(path)}" of the layer: it changed meanwhile`)
-  return {path, names: names.toSorted().toReversed()}
+/** Names that mean a directory itself or its parent must not reach anybody. */
+function deletedPath(directory: ByteString, name: ByteString): ByteString {
+  if (name !== '' && name !== '.' && name !== '..') return joinPath(directory, name)
+  const message = `A whiteout in "/${printable(directory)}" of the layer would delete "${name}"`
+  throw new ImgtoolError('WHITEOUT_INVALID', message, {entry: directory})
 }
 
-function describe(descriptor: number, path: ByteString): Found | undefined {
+/** What a descriptor is open on, O_PATH or not; undefined for a socket. */
+export function describe(descriptor: number, path: ByteString): Found | undefined {
   const stats = fstatSync(descriptor, {bigint: true})
   const kind = kindOf(stats)
   if (kind === undefined) return undefined
@@ -92,12 +135,22 @@ function describe(descriptor: number, path: ByteString): Found | undefined {
     ...deviceOf(kind, stats),
     xattrs: new Map([...xattrs].filter(([name]) => judgeXattr(name) === 'keep')),
   }
-  const isOpaque = opaqueNames.some((name) => xattrs.get(name) === 'y')
-  return {entry, isOpaque, identity: stats.nlink > 1n && kind !== 'directory' ? `${stats.dev}:${stats.ino}` : undefined}
+  const moved = movedNames.find((name) => xattrs.has(name))
+  if (moved !== undefined) throw elsewhere(path, moved)
+  return {entry, identity: stats.nlink > 1n && kind !== 'directory' ? `${stats.dev}:${stats.ino}` : undefined}
 }
 
-/** @see linux Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories" */
-const opaqueNames = ['trusted.overlay.opaque', 'user.overlay.opaque']
+/**
+ * What such a file or directory holds is in a layer below, under another name.
+ *
+ * @see linux Documentation/filesystems/overlayfs.rst, "Renaming directories", "Metadata only copy up"
+ */
+const movedNames = ['trusted', 'user'].flatMap((space) => [`${space}.overlay.redirect`, `${space}.overlay.metacopy`])
+
+function elsewhere(path: ByteString, name: ByteString): ImgtoolError {
+  const message = `Cannot read "${printable(path)}" of the layer: overlay has kept its content elsewhere (${name})`
+  return new ImgtoolError('ENTRY_INVALID', message, {entry: path})
+}
 
 function kindOf(stats: BigIntStats): EntryKind | undefined {
   if (stats.isFile()) return 'file'
