@@ -48,3 +48,12 @@ export {
   type VerifyOptions,
   verifyArchive,
 } from './verify.ts'
+export {
+  type LayerForm,
+  layerForms,
+  type TargetForm,
+  type TranslateOptions,
+  type TranslateResult,
+  targetForms,
+  translateLayer,
+} from './whiteouts.ts'
