@@ -9,6 +9,7 @@ import {join, resolve} from 'node:path'
 import {ImgtoolError} from '../errors.ts'
 import * as os from '../os/libc.ts'
 import {fromText, printableText} from '../text.ts'
+import {UnionContents} from './contents.ts'
 import {aufsDialect} from './dialect.ts'
 import type {Driver, LayerOptions, LayerTarget, PlaceID} from './driver.ts'
 import {fileSystemName} from './file-systems.ts'
@@ -24,6 +25,11 @@ import {startUpper} from './upper.ts'
 export class AufsDriver implements Driver {
   readonly name = 'aufs'
   readonly maximumLayers = Number.POSITIVE_INFINITY
+  readonly contents = new UnionContents({
+    open: (id) => this.#places.open(id),
+    parents: (id) => this.parents(id),
+    reader: aufsDialect,
+  })
   readonly #home: string
   /** The changes; a place is there when these are. */
   readonly #places: Places

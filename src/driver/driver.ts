@@ -6,6 +6,7 @@
  */
 import type {ChangeSink, OnWarning} from '../layer/change.ts'
 import type {FileThread} from './file-writer.ts'
+import type {PathChange} from './union-changes.ts'
 
 export type DriverName = 'overlay2' | 'vfs' | 'aufs'
 
@@ -17,6 +18,7 @@ export interface Driver extends Disposable {
   readonly name: DriverName
   /** Layers of an image that docker still makes containers of. */
   readonly maximumLayers: number
+  readonly contents: LayerContents
   /**
    * Makes a place on that of a parent, with nothing of its own. It appears complete, and is locked until {@link release}: a
    * place that nobody refers to and nobody has locked was left by a run that was killed.
@@ -66,6 +68,21 @@ export interface Driver extends Disposable {
   status(): readonly (readonly [name: string, value: string])[]
   /** Begins to fill a place that {@link create} made. Close it, whatever happens. */
   startLayer(id: PlaceID, options: LayerOptions): LayerTarget
+}
+
+/**
+ * What places have in them. Nothing may write to them meanwhile.
+ *
+ * All throw STORE_INVALID for places that are not there or do not lie on that parent, PERMISSION_DENIED, and SYSTEM_ERROR for
+ * what changes meanwhile.
+ */
+export interface LayerContents {
+  /** What a place has otherwise than its parent, as `docker diff` lists it: sorted by bytes. */
+  changes(id: PlaceID, parent: PlaceID | undefined): PathChange[]
+  /** The tar of a layer that makes of the parent what the place is. Pieces are valid until the next one is asked for. */
+  diff(id: PlaceID, parent: PlaceID | undefined): AsyncGenerator<Buffer>
+  /** Bytes of the files that the layer has. */
+  diffSize(id: PlaceID, parent: PlaceID | undefined): number
 }
 
 export interface LayerOptions {

@@ -132,11 +132,6 @@ export class InPlace implements ChangeSink {
     this.#root.enter(path)
   }
 
-  /** Where a path of a directory leads; undefined where there is none. */
-  follow(path: ByteString): ByteString | undefined {
-    return this.#root.find(path)?.path
-  }
-
   /** The directory at a path itself; valid until others were entered. */
   find(path: ByteString): Place | undefined {
     return this.#root.findDirectly(path)

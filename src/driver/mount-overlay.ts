@@ -159,7 +159,7 @@ function mountByContext(place: number, options: readonly Option[]): Outcome {
 }
 
 function attach(context: number, place: number): number {
-  const root = mounting.mountFileSystem(context)
+  const root = mounting.containerFileSystem(context)
   if (root < 0) return root
   const result = mounting.attachMount(root, place)
   os.close(root)

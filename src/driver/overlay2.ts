@@ -10,7 +10,8 @@ import {basename, join, resolve} from 'node:path'
 import {ImgtoolError} from '../errors.ts'
 import * as os from '../os/libc.ts'
 import {fromText, printableText} from '../text.ts'
-import {overlayDialect} from './dialect.ts'
+import {UnionContents} from './contents.ts'
+import {anyOverlay, overlayDialect} from './dialect.ts'
 import type {Driver, LayerOptions, LayerTarget, PlaceID} from './driver.ts'
 import {fileSystemName} from './file-systems.ts'
 import {LowerLayers} from './lower.ts'
@@ -30,6 +31,11 @@ export class Overlay2Driver implements Driver {
   readonly name = 'overlay2'
   /** A container has two layers of its own, the upper one on at most 128 others. @see moby overlay.go, maxDepth */
   readonly maximumLayers = 127
+  readonly contents = new UnionContents({
+    open: (id) => this.#openDiff(id),
+    parents: (id) => this.parents(id),
+    reader: anyOverlay,
+  })
   readonly #places: Places
   readonly #dialect = overlayDialect(readPrivileges().canMakeDevices ? 'trusted' : 'user')
 

@@ -6,6 +6,7 @@
  */
 import {join, resolve} from 'node:path'
 import * as os from '../os/libc.ts'
+import {TreeContents} from './contents.ts'
 import {copyTree} from './copy-tree.ts'
 import type {Driver, LayerOptions, LayerTarget, PlaceID} from './driver.ts'
 import {InPlace} from './in-place.ts'
@@ -19,6 +20,7 @@ const placeMode = 0o755
 export class VfsDriver implements Driver {
   readonly name = 'vfs'
   readonly maximumLayers = Number.POSITIVE_INFINITY
+  readonly contents = new TreeContents((id) => this.#places.open(id))
   readonly #places: Places
   /** Places that were made without a parent and are still empty. */
   readonly #bases = new Set<PlaceID>()

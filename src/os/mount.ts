@@ -135,7 +135,7 @@ function readRecords(descriptor: number): string[] {
 }
 
 /** @returns a descriptor of the root of a mount that has no place yet and goes with its descriptor */
-export function mountFileSystem(context: number): number {
+export function containerFileSystem(context: number): number {
   return calls.fsmount(SYS_fsmount, context, FSMOUNT_CLOEXEC, 0)
 }
 

@@ -43,6 +43,11 @@ export const containerFile = {
   parent: 'parent',
 } as const
 
+/** What docker knows of a container, below the data-root. */
+export function containerPath(id: string): string {
+  return `containers/${id}/config.v2.json`
+}
+
 /** What a directory below {@link layersName} holds; each but the last one is a line without its end. */
 export const layerFile = {
   diffID: 'diff',

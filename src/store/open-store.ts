@@ -72,7 +72,12 @@ function openFiles(files: StoreFiles, path: string, wanted: string | undefined, 
   return {driver, archive, readImages: () => readStoreImages(archive, layers, warnings, limits)}
 }
 
-function chooseDriver(
+/**
+ * Finds the driver whose images or layers are meant.
+ *
+ * @throws {ImgtoolError} FORMAT_UNKNOWN, IMAGE_AMBIGUOUS
+ */
+export function chooseDriver(
   files: StoreFiles,
   path: string,
   wanted: string | undefined,

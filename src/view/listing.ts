@@ -97,7 +97,8 @@ function formatTime({seconds, nanoseconds}: ListedFile['mtime']): string {
   return Number.isNaN(date.getTime()) ? `@${seconds}${fraction}` : `${date.toISOString().slice(0, -5)}${fraction}Z`
 }
 
-function bytesDocument(key: string, bytes: ByteString): Record<string, string> {
+/** Bytes as text, and once more in base64 where they are none. */
+export function bytesDocument(key: string, bytes: ByteString): Record<string, string> {
   const text = {[key]: toText(bytes)}
   return isText(bytes) ? text : {...text, [`${key}Base64`]: toBase64(bytes)}
 }

@@ -1,0 +1,38 @@
+import {Args, Flags} from '@oclif/core'
+import type {ListedChanges} from '../src/changes.ts'
+import {BaseCommand} from '../src/cli/base-command.ts'
+import {changeDocument, formatChanges} from '../src/view/changes.ts'
+
+export default class Changes extends BaseCommand<typeof Changes> {
+  static override readonly summary = 'List what a container has changed, in the data-root of a docker that is stopped.'
+  static override readonly description =
+    `As docker diff: A is added, C changed, D deleted; a directory is changed with anything that is in it. Of an image, what its topmost layer has changed.
+A container is known by its name, its id or how that begins. It works for the drivers overlay2, vfs and aufs, and nothing is written.`
+  static override readonly args = {
+    store: Args.string({
+      description: 'data-root of docker, such as /var/lib/docker',
+      ignoreStdin: true,
+      required: true,
+    }),
+    name: Args.string({description: 'container, or image', ignoreStdin: true, required: true}),
+  }
+  static override readonly flags = {
+    driver: Flags.string({
+      char: 'd',
+      description: 'whose containers are meant  [default: the only driver with images]',
+    }),
+  }
+  static override readonly examples = [
+    '<%= config.bin %> <%= command.id %> /var/lib/docker web',
+    '<%= config.bin %> <%= command.id %> /mnt/olddisk/docker 4f1a --json | jq -r ".changes[].path"',
+    '<%= config.bin %> <%= command.id %> /var/lib/docker app:1.0',
+  ]
+
+  override async run(): Promise<object> {
+    const {store, name} = this.args
+    const {listChanges} = await import('../src/changes.ts')
+    const listed: ListedChanges = await listChanges(store, name, {driver: this.flags.driver, limits: this.limits})
+    this.logLines(formatChanges(listed.changes))
+    return {...listed, changes: listed.changes.map(changeDocument)}
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * What differs between two trees, as `docker diff` says it: added, changed, deleted; a directory is changed with anything in it.
+ *
+ * @see moby pkg/archive/changes.go, ChangesDirs, and changes_unix.go, statDifferent
+ */
+import {joinPath} from '../layer/path.ts'
+import type {Time} from '../layer/tar/number.ts'
+import * as os from '../os/libc.ts'
+import type {ByteString} from '../text.ts'
+import type {Lower, LowerDirectory, LowerLayers} from './lower.ts'
+import {capabilityName} from './xattr-policy.ts'
+
+export type ChangeKind = 'added' | 'changed' | 'deleted'
+
+export interface PathChange {
+  readonly kind: ChangeKind
+  /** Without a slash in front. */
+  readonly path: ByteString
+}
+
+/**
+ * Compares two unions. Directories that both have of the same layers are the same, and not looked into.
+ *
+ * @param now where its first layer differs from `before`, whose layers are the others; or a tree that shares nothing with it
+ * @param sharesLayers whether the layers of `before` are those of `now` after the first
+ * @returns sorted by bytes, directories before what is in them
+ */
+export function compareUnions(now: LowerLayers, before: LowerLayers | undefined, sharesLayers: boolean): PathChange[] {
+  const comparison = new Comparison(now, before, sharesLayers)
+  if (now.root !== undefined) comparison.compare(now.root, before?.root)
+  return comparison.changes
+}
+
+class Comparison {
+  readonly changes: PathChange[] = []
+  readonly #now: LowerLayers
+  readonly #before: LowerLayers | undefined
+  readonly #sharesLayers: boolean
+
+  constructor(now: LowerLayers, before: LowerLayers | undefined, sharesLayers: boolean) {
+    this.#now = now
+    this.#before = before
+    this.#sharesLayers = sharesLayers
+  }
+
+  /** @returns whether anything in the directories differs */
+  compare(now: LowerDirectory, before: LowerDirectory | undefined): boolean {
+    if (this.#isSame(now, before)) return false
+    const count = this.changes.length
+    const names = new Set([...this.#now.names(now), ...(before === undefined ? [] : this.#before!.names(before))])
+    for (const name of [...names].toSorted()) {
+      const [there, was] = [this.#now.look(now, name), before && this.#before!.look(before, name)]
+      if (there !== undefined) this.#compareNames(there, was)
+      else if (was !== undefined) this.changes.push({kind: 'deleted', path: joinPath(now.path, name)})
+    }
+    return this.changes.length > count
+  }
+
+  #compareNames(now: Lower, before: Lower | undefined): void {
+    const {path} = now
+    const kind = before === undefined ? 'added' : this.#differs(now, before) ? 'changed' : undefined
+    const at = this.changes.length
+    if (kind !== undefined) this.changes.push({kind, path})
+    if (now.kind !== 'directory') return
+    const isInside = this.compare(now, before?.kind === 'directory' ? before : undefined)
+    if (isInside && kind === undefined) this.changes.splice(at, 0, {kind: 'changed', path})
+  }
+
+  #isSame(now: LowerDirectory, before: LowerDirectory | undefined): boolean {
+    return this.#sharesLayers && before !== undefined && now.layers.join() === before.layers.map((at) => at + 1).join()
+  }
+
+  #differs(now: Lower, before: Lower): boolean {
+    const isShared = this.#sharesLayers && layerOf(now) === layerOf(before) + 1
+    return !isShared && factsDiffer(factsOf(this.#now, now), factsOf(this.#before!, before))
+  }
+}
+
+function layerOf(file: Lower): number {
+  return file.kind === 'directory' ? file.layers[0]! : file.layer
+}
+
+interface Facts {
+  readonly status: os.Status
+  readonly capability: ByteString | number
+}
+
+function factsOf(union: LowerLayers, file: Lower): Facts {
+  if (file.kind === 'directory') {
+    const directory = union.open(file.layers[0]!, file.path)
+    const status = os.statusAt(directory, '')
+    if (typeof status === 'number') throw os.systemError(os.errnoName(status), 'inspect a directory')
+    return {status, capability: os.getXattr(directory, capabilityName)}
+  }
+  const {directory, name} = union.locate(file)
+  const capability = file.kind === 'file' ? os.getXattrAt(directory, name, capabilityName) : os.ENODATA
+  return {status: file.status, capability}
+}
+
+function factsDiffer(one: Facts, other: Facts): boolean {
+  const [now, before] = [one.status, other.status]
+  const keys = ['mode', 'uid', 'gid', 'major', 'minor'] as const
+  if (keys.some((key) => now[key] !== before[key])) return true
+  if (capabilityOf(one) !== capabilityOf(other)) return true
+  // The size of a directory says nothing, and its time changes with whatever is in it.
+  if ((now.mode & os.S_IFMT) === os.S_IFDIR) return false
+  return now.size !== before.size || !isSameTime(now.mtime, before.mtime)
+}
+
+function capabilityOf({capability}: Facts): ByteString {
+  return typeof capability === 'number' ? '' : capability
+}
+
+/** Tars may have dropped the fraction of a second. @see moby pkg/archive/time_linux.go, sameFsTime */
+function isSameTime(one: Time, other: Time): boolean {
+  const isCut = one.nanoseconds === 0 || other.nanoseconds === 0
+  return one.seconds === other.seconds && (isCut || one.nanoseconds === other.nanoseconds)
+}

@@ -1,0 +1,85 @@
+/** The containers of a store: what they have written, and what that lies upon. */
+import * as v from 'valibot'
+import type {Digest} from '../digest.ts'
+import type {PlaceID} from '../driver/driver.ts'
+import {isPlaceID} from '../driver/place-id.ts'
+import {ImgtoolError} from '../errors.ts'
+import {parseDocument} from '../image/json.ts'
+import type {Limits} from '../limits.ts'
+import {printableText} from '../text.ts'
+import {containerFile, containerPath, containersName, isID, layerFile, layerPath, metadataRoot} from './layout.ts'
+import type {StoreFiles} from './store-files.ts'
+
+export interface StoredContainer {
+  readonly id: string
+  /** Undefined where docker's own file of the container is lost. */
+  readonly name: string | undefined
+  /** The image that it was made of. */
+  readonly imageID: string | undefined
+  readonly place: PlaceID
+  /** What the place lies upon; undefined for a container of nothing. */
+  readonly parent: PlaceID | undefined
+}
+
+const containerSchema = v.object({Name: v.string(), Image: v.optional(v.string())})
+
+/**
+ * Finds a container by its name, its id, or how its id begins.
+ *
+ * @returns undefined where there is none
+ * @throws {ImgtoolError} IMAGE_AMBIGUOUS where several ids begin so, STORE_INVALID for a container that is damaged
+ */
+export function findContainer(
+  files: StoreFiles,
+  driver: string,
+  wanted: string,
+  limits: Limits,
+): StoredContainer | undefined {
+  const ids = (files.list(`${metadataRoot(driver)}/${containersName}`) ?? []).filter(isID)
+  const documents = new Map(ids.map((id) => [id, readDocument(files, id, limits)]))
+  const named = ids.filter((id) => documents.get(id)?.Name.replace(/^\//, '') === wanted)
+  const found = named.length > 0 ? named : ids.filter((id) => wanted !== '' && id.startsWith(wanted))
+  if (found.length > 1) throw ambiguous(wanted, found)
+  const [id] = found
+  if (id === undefined) return undefined
+  const document = documents.get(id)
+  return {id, name: document?.Name.replace(/^\//, ''), imageID: document?.Image, ...placesOf(files, driver, id)}
+}
+
+/** What a damaged file says is lost; the files of the container are not. */
+function readDocument(files: StoreFiles, id: string, limits: Limits) {
+  const path = containerPath(id)
+  try {
+    const bytes = files.read(path, limits.document)
+    return bytes && parseDocument(bytes, path, containerSchema)
+  } catch (error) {
+    if (error instanceof ImgtoolError && error.code === 'DOCUMENT_INVALID') return undefined
+    throw error
+  }
+}
+
+function placesOf(files: StoreFiles, driver: string, id: string): Pick<StoredContainer, 'place' | 'parent'> {
+  const fact = (name: keyof typeof containerFile) =>
+    files.line(`${metadataRoot(driver)}/${containersName}/${id}/${containerFile[name]}`)
+  const chainID = fact('parent')
+  const parent = fact('initID') ?? (chainID === undefined ? undefined : placeOfLayer(files, driver, chainID))
+  return {place: requirePlace(fact('mountID'), id), parent: parent === undefined ? undefined : requirePlace(parent, id)}
+}
+
+/** The driver's id of a layer; empty where the store has none. */
+export function placeOfLayer(files: StoreFiles, driver: string, chainID: string): PlaceID {
+  if (!/^sha256:[0-9a-f]{64}$/.test(chainID)) return ''
+  return files.line(`${metadataRoot(driver)}/${layerPath(chainID as Digest)}/${layerFile.cacheID}`) ?? ''
+}
+
+function requirePlace(place: string | undefined, id: string): PlaceID {
+  if (place !== undefined && isPlaceID(place)) return place
+  throw new ImgtoolError('STORE_INVALID', `The container ${id} is damaged: nothing says where its files are`)
+}
+
+function ambiguous(wanted: string, ids: readonly string[]): ImgtoolError {
+  const shown = ids.map((id) => id.slice(0, 12)).join(', ')
+  return new ImgtoolError('IMAGE_AMBIGUOUS', `Several containers are called "${printableText(wanted)}": ${shown}`, {
+    hint: 'Give more digits of the id',
+  })
+}

@@ -1,0 +1,137 @@
+/** What drivers say of a layer that lies on another: the same, however they keep it. */
+import {mkdirSync} from 'node:fs'
+import {join} from 'node:path'
+import test, {type ExecutionContext} from 'ava'
+import {AufsDriver} from '../../src/driver/aufs.ts'
+import type {Driver} from '../../src/driver/driver.ts'
+import {Overlay2Driver} from '../../src/driver/overlay2.ts'
+import {VfsDriver} from '../../src/driver/vfs.ts'
+import {ChangeDecoder, type ChangeSink} from '../../src/layer/change.ts'
+import {TarParser} from '../../src/layer/tar/parser.ts'
+import {defaultLimits} from '../../src/limits.ts'
+import {readEntries} from '../helpers/entries.ts'
+import {add, isRoot, scratch} from '../helpers/layers.ts'
+
+const drivers = [
+  ['aufs', AufsDriver, test],
+  ['overlay2', Overlay2Driver, isRoot ? test : test.skip],
+  ['vfs', VfsDriver, test],
+] as const
+
+const [base, top, third] = ['a', 'b', 'c'].map((digit) => digit.repeat(64)) as [string, string, string]
+const later = {seconds: 1_500_000_000, nanoseconds: 0}
+const cut = {seconds: 1_400_000_000, nanoseconds: 0}
+
+function fillBase(sink: ChangeSink): void {
+  for (const path of ['same', 'd', 'd/e', 'emptied', 'replaced', 'gone']) add(sink, {path, kind: 'directory'})
+  const files = [
+    'same/x',
+    'd/e/time',
+    'd/e/cut',
+    'd/size',
+    'd/mode',
+    'emptied/x',
+    'replaced/x',
+    'gone/x',
+    'becomes',
+    'l',
+  ]
+  for (const path of files) add(sink, {path}, path)
+}
+
+function fillTop(sink: ChangeSink): void {
+  add(sink, {path: 'd/e/time', mtime: later}, 'd/e/time')
+  add(sink, {path: 'd/e/cut', mtime: cut}, 'd/e/cut')
+  add(sink, {path: 'd/size'}, 'another size')
+  add(sink, {path: 'd/mode', mode: 0o600}, 'd/mode')
+  add(sink, {path: 'same/x'}, 'same/x')
+  sink.opaque('emptied')
+  add(sink, {path: 'emptied', kind: 'directory'})
+  add(sink, {path: 'replaced'}, 'a file')
+  add(sink, {path: 'becomes', kind: 'directory', mtime: later})
+  add(sink, {path: 'becomes/new', mtime: later}, 'new')
+  sink.remove('gone')
+  sink.remove('nothing')
+  add(sink, {path: 'm', kind: 'hardlink', link: 'becomes/new', mtime: later})
+}
+
+for (const [name, Store, driverTest] of drivers) {
+  driverTest(`${name} lists what a layer changes as docker does, and gives it out again`, async (t) => {
+    const driver = open(t, (store) => new Store(store))
+    fill(driver, base, undefined, fillBase)
+    fill(driver, top, base, fillTop)
+    const {contents} = driver
+    t.deepEqual(
+      contents.changes(top, base).map(({kind, path}) => `${kind} ${path}`),
+      [
+        ...['changed becomes', 'added becomes/new', 'changed d', 'changed d/e', 'changed d/e/time'],
+        ...['changed d/mode', 'changed d/size', 'changed emptied', 'deleted emptied/x', 'deleted gone'],
+        ...['added m', 'changed replaced'],
+      ],
+    )
+    const all = contents.changes(base, undefined)
+    t.is(all.length, 16)
+    t.true(all.every(({kind}) => kind === 'added'))
+    fill(driver, third, top, () => {})
+    t.deepEqual(contents.changes(third, top), [])
+    t.is(contents.diffSize(third, top), 0)
+  })
+
+  driverTest(`${name} gives out a layer that makes the same of the one below`, async (t) => {
+    const driver = open(t, (store) => new Store(store))
+    fill(driver, base, undefined, fillBase)
+    fill(driver, top, base, fillTop)
+    const {contents} = driver
+    const layer = await bytesOf(contents.diff(top, base))
+    const given = readEntries(layer)
+    const described = given.map(({entry, content}) => `${entry.path} ${content || entry.link}`.trimEnd())
+    const expected = ['.wh.gone', 'becomes', 'becomes/new new', 'd/mode d/mode', 'd/size another size', 'm becomes/new']
+    for (const line of [...expected, 'd/e/time d/e/time', 'replaced a file']) t.true(described.includes(line), line)
+    const deletions = described.filter((line) => line.startsWith('emptied/'))
+    t.deepEqual(deletions, name === 'vfs' ? ['emptied/.wh.x'] : ['emptied/.wh..wh..opq'])
+    const sizes = given.reduce((sum, {entry}) => sum + entry.size, 0)
+    t.is(contents.diffSize(top, base), sizes)
+    fill(driver, third, base, (sink) => replay(layer, sink))
+    t.deepEqual(contents.changes(third, base), contents.changes(top, base))
+  })
+
+  driverTest(`${name} refuses places that are not there, and a parent that is none`, (t) => {
+    const driver = open(t, (store) => new Store(store))
+    fill(driver, base, undefined, fillBase)
+    t.throws(() => driver.contents.changes(top, base), {message: /aaaa|bbbb/, code: 'STORE_INVALID'})
+    t.throws(() => driver.contents.changes(base, third), {message: /cccc/, code: 'STORE_INVALID'})
+  })
+}
+
+function open(t: ExecutionContext, make: (store: string) => Driver): Driver {
+  const store = join(scratch(t), 'store')
+  mkdirSync(store)
+  const driver = make(store)
+  t.teardown(() => driver[Symbol.dispose]())
+  return driver
+}
+
+function fill(driver: Driver, id: string, parent: string | undefined, write: (sink: ChangeSink) => void): void {
+  driver.create(id, parent)
+  const target = driver.startLayer(id, {onWarning: () => {}})
+  try {
+    write(target.changes)
+    target.finish()
+  } finally {
+    target.close()
+  }
+}
+
+async function bytesOf(pieces: AsyncIterable<Buffer>): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  for await (const piece of pieces) chunks.push(Buffer.from(piece))
+  return Buffer.concat(chunks)
+}
+
+function replay(layer: Buffer, sink: ChangeSink): void {
+  const decoder = new ChangeDecoder(sink, () => {})
+  const parser = new TarParser(decoder, defaultLimits)
+  parser.write(layer)
+  parser.finish()
+  decoder.finish()
+}

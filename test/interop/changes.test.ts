@@ -1,0 +1,76 @@
+/** What containers have changed, by imgtool of a data-root whose dockerd is stopped: the same as `docker diff` said. */
+import {createHash} from 'node:crypto'
+import {readFileSync, writeFileSync} from 'node:fs'
+import {join} from 'node:path'
+import test, {type ExecutionContext} from 'ava'
+import {spawnImgtool} from '../helpers/cli.ts'
+import {startDockerd} from '../helpers/dockerd.ts'
+import {dockerMembers, tarOf} from '../helpers/image.ts'
+import {interopTest, makeScratch, removeScratch} from '../helpers/interop.ts'
+import {directory, file, symlink, tar} from '../helpers/tar.ts'
+
+const scratch = makeScratch()
+
+test.after.always('clean up', () => removeScratch(scratch))
+
+const applets = ['sh', 'chmod', 'chown', 'ln', 'mkdir', 'mv', 'rm', 'rmdir', 'touch', 'cat', 'cp']
+const base = tar(
+  directory('bin/'),
+  file('bin/busybox', readFileSync('/bin/busybox').toString('latin1'), {mode: 0o755}),
+  ...applets.map((name) => symlink(`bin/${name}`, 'busybox')),
+  ...['etc', 'gone', 'moved', 'replaced', 'emptied', 'deep/a/b'].map((name) => directory(`${name}/`)),
+  ...['etc/changed', 'etc/same', 'etc/mode', 'gone/x', 'moved/x', 'replaced/x', 'emptied/x'].map((name) =>
+    file(name, name),
+  ),
+  file('deep/a/b/c', 'deep'),
+  file('file', 'becomes a directory'),
+  file('linked', 'linked'),
+  symlink('link', 'etc'),
+)
+const top = tar(file('.wh.link'), directory('etc/'), file('etc/changed', 'by the top'), file('etc/new', 'new'))
+
+const script = [
+  'echo added > /etc/added; echo more >> /etc/changed; chmod 600 /etc/mode; chown 7:8 /etc/new',
+  'rm -r /gone; cp -r /moved /copied; rm -r /moved; rm -r /replaced; echo x > /replaced',
+  'rm /file; mkdir /file; touch /file/x; ln /linked /other; rm -r /emptied; mkdir /emptied',
+  'touch /deep/a/b/c; mkdir -p /new/er/est; rm /etc/same; ln -s a /new/link',
+].join('; ')
+
+for (const driver of ['overlay2', 'vfs'] as const) {
+  interopTest(`changes of containers and images of ${driver} are those of docker diff`, async (t) => {
+    const dockerd = await startDockerd(join(scratch, driver), driver)
+    const truth: Record<string, string[]> = {}
+    try {
+      await dockerd.docker('load', '--input', writeImage())
+      await dockerd.docker('run', '--network=none', '--name', 'busy', 'app:1', '/bin/sh', '-c', script)
+      await dockerd.docker('create', '--name', 'idle', 'app:1', '/bin/sh')
+      for (const name of ['busy', 'idle']) truth[name] = linesOf(await dockerd.docker('diff', name))
+      truth.id = [(await dockerd.docker('inspect', '--format', '{{.Id}}', 'busy')).trim()]
+    } finally {
+      await dockerd.stop()
+    }
+    t.true(truth.busy!.length > 20)
+    t.deepEqual(await changes(t, dockerd.dataRoot, 'busy'), truth.busy)
+    t.deepEqual(await changes(t, dockerd.dataRoot, 'idle'), truth.idle)
+    t.deepEqual(await changes(t, dockerd.dataRoot, truth.id[0]!.slice(0, 12)), truth.busy)
+    t.deepEqual(await changes(t, dockerd.dataRoot, 'app:1'), ['A /etc/new', 'C /etc', 'C /etc/changed', 'D /link'])
+  })
+}
+
+function writeImage(): string {
+  const bytes = tarOf(dockerMembers([{names: ['app:1'], layers: [base, top]}]))
+  const path = join(scratch, `${createHash('sha256').update(bytes).digest('hex')}.tar`)
+  writeFileSync(path, bytes)
+  return path
+}
+
+/** docker lists them in no order. */
+function linesOf(text: string): string[] {
+  return text.trim().split('\n').filter(Boolean).toSorted()
+}
+
+async function changes(t: ExecutionContext, root: string, name: string): Promise<string[]> {
+  const {status, stdout, stderr} = await spawnImgtool(['changes', root, name])
+  t.is(status, 0, stderr)
+  return linesOf(stdout.toString())
+}
