@@ -114,6 +114,8 @@ test('an unknown command is 2, with the one that was meant', async (t) => {
   t.is(status, 2)
   t.is(stderr, 'Error: Unknown command "tre"\nHint: Did you mean: imgtool tree\n')
   t.regex((await spawnImgtool(['frobnicate'])).stderr, /Hint: Run: imgtool --help/)
+  const {stderr: ofTopic} = await spawnImgtool(['store', 'chekc', several])
+  t.is(ofTopic, 'Error: Unknown command "store chekc"\nHint: Did you mean: imgtool store check\n')
 })
 
 test('with --json a failure is a document on standard output, with the same code', async (t) => {
@@ -262,6 +264,8 @@ test('bash completes commands and flags, and leaves arguments to its completion 
   t.deepEqual(await offers('imgtool', 'tree', '--d'), ['--debug', '--dot'])
   t.deepEqual(await offers('imgtool', 'unpack', 'app.tar', '--no'), ['--no-progress'])
   t.deepEqual(await offers('imgtool', 'completion', ''), ['bash', 'zsh', 'fish'])
+  t.deepEqual(await offers('imgtool', 'store', 'ch'), ['check'])
+  t.deepEqual(await offers('imgtool', 'store', '--rep'), ['--repair'])
   for (const word of ['', 'app', './l']) t.deepEqual(await offers('imgtool', 'inspect', word), [])
   const registered = await spawnShell('bash -c \'eval "$($IMGTOOL completion bash)"; complete -p imgtool\'')
   t.is(registered.stdout.toString(), 'complete -o default -F _imgtool imgtool\n')
