@@ -61,12 +61,20 @@ export async function listChanges(
   }
 }
 
-async function chooseDriver(files: StoreFiles, store: string, wanted: string | undefined): Promise<DriverName> {
+/**
+ * The driver of a store whose places can be compared.
+ *
+ * @throws {ImgtoolError} FORMAT_UNKNOWN, IMAGE_AMBIGUOUS
+ */
+export async function chooseDriver(files: StoreFiles, store: string, wanted: string | undefined): Promise<DriverName> {
   const {chooseDriver: choose} = await import('./store/open-store.ts')
   const {driver, isGraph} = choose(files, store, wanted)
   if (driver !== 'overlay' && !isGraph) return driver
   const what = isGraph ? 'docker before 1.10' : 'the driver overlay'
-  throw new ImgtoolError('FORMAT_UNKNOWN', `Cannot list changes in "${printableText(store)}": it is a store of ${what}`)
+  throw new ImgtoolError(
+    'FORMAT_UNKNOWN',
+    `Cannot read containers of "${printableText(store)}": it is a store of ${what}`,
+  )
 }
 
 async function findContainer(

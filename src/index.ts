@@ -15,6 +15,7 @@
 export type {Archive, Blob, Member} from './archive/archive.ts'
 export {openArchive} from './archive/open.ts'
 export {type ListChangesOptions, type ListedChanges, listChanges} from './changes.ts'
+export {type CommitOptions, type CommitResult, commitContainer} from './commit.ts'
 export {type ConvertOptions, type ConvertResult, convertImages, type LayerCompression} from './convert.ts'
 export {type Destination, formats, parseDestination} from './destination.ts'
 export {type Digest, parseDigest, sha256, shortID} from './digest.ts'

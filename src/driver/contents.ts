@@ -99,11 +99,22 @@ export class TreeContents implements LayerContents {
 
 function* foundIn(root: ConfinedRoot, changes: readonly PathChange[]): Generator<LayerChange> {
   const linked = new Map<string, ByteString>()
-  for (const {kind, path} of changes) {
+  for (const {kind, path} of deletionsFirst(changes)) {
     const found = kind === 'deleted' ? undefined : find(root, path)
     if (found !== undefined) yield {kind: 'add', ...linkToFirst(found, linked)}
     else if (kind === 'deleted') yield {kind: 'remove', path}
   }
+}
+
+/** Of each directory what is deleted comes before what is there. */
+function deletionsFirst(changes: readonly PathChange[]): PathChange[] {
+  const keyOf = ({kind, path}: PathChange) => {
+    const names = path.split('/').map((name) => `\x02${name}`)
+    const name = names.pop()!
+    return [...names, kind === 'deleted' ? name.replace('\x02', '\x01') : name].join('\0')
+  }
+  const keyed = changes.map((change) => ({key: keyOf(change), change}))
+  return keyed.toSorted((one, other) => (one.key < other.key ? -1 : 1)).map(({change}) => change)
 }
 
 /** Bytes of all files, each counted once. */

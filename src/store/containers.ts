@@ -19,6 +19,8 @@ export interface StoredContainer {
   readonly place: PlaceID
   /** What the place lies upon; undefined for a container of nothing. */
   readonly parent: PlaceID | undefined
+  /** Exact bytes of docker's own file of it; undefined where that is lost. */
+  readonly document: Buffer | undefined
 }
 
 const containerSchema = v.object({Name: v.string(), Image: v.optional(v.string())})
@@ -42,8 +44,9 @@ export function findContainer(
   if (found.length > 1) throw ambiguous(wanted, found)
   const [id] = found
   if (id === undefined) return undefined
-  const document = documents.get(id)
-  return {id, name: document?.Name.replace(/^\//, ''), imageID: document?.Image, ...placesOf(files, driver, id)}
+  const facts = documents.get(id)
+  const document = facts && files.read(containerPath(id), limits.document)
+  return {id, name: facts?.Name.replace(/^\//, ''), imageID: facts?.Image, ...placesOf(files, driver, id), document}
 }
 
 /** What a damaged file says is lost; the files of the container are not. */

@@ -1,4 +1,4 @@
-/** What containers have changed, by imgtool of a data-root whose dockerd is stopped: the same as `docker diff` said. */
+/** What containers have changed, by imgtool of a data-root whose dockerd is stopped: the same as `docker diff` said and `docker commit` made. */
 import {createHash} from 'node:crypto'
 import {readFileSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
@@ -7,6 +7,7 @@ import {spawnImgtool} from '../helpers/cli.ts'
 import {startDockerd} from '../helpers/dockerd.ts'
 import {dockerMembers, tarOf} from '../helpers/image.ts'
 import {interopTest, makeScratch, removeScratch} from '../helpers/interop.ts'
+import {compareTrees, scanTree, type Tree} from '../helpers/scan-tree.ts'
 import {directory, file, symlink, tar} from '../helpers/tar.ts'
 
 const scratch = makeScratch()
@@ -46,6 +47,7 @@ for (const driver of ['overlay2', 'vfs'] as const) {
       await dockerd.docker('create', '--name', 'idle', 'app:1', '/bin/sh')
       for (const name of ['busy', 'idle']) truth[name] = linesOf(await dockerd.docker('diff', name))
       truth.id = [(await dockerd.docker('inspect', '--format', '{{.Id}}', 'busy')).trim()]
+      await dockerd.docker('commit', '--pause=false', 'busy', 'theirs:1')
     } finally {
       await dockerd.stop()
     }
@@ -54,6 +56,23 @@ for (const driver of ['overlay2', 'vfs'] as const) {
     t.deepEqual(await changes(t, dockerd.dataRoot, 'idle'), truth.idle)
     t.deepEqual(await changes(t, dockerd.dataRoot, truth.id[0]!.slice(0, 12)), truth.busy)
     t.deepEqual(await changes(t, dockerd.dataRoot, 'app:1'), ['A /etc/new', 'C /etc', 'C /etc/changed', 'D /link'])
+    const archive = join(scratch, `${driver}-ours.tar`)
+    await imgtool(t, 'commit', dockerd.dataRoot, 'busy', archive, '--tag', 'ours:archive', '--message', 'rescued')
+    await imgtool(t, 'verify', archive)
+    await imgtool(t, 'commit', dockerd.dataRoot, 'busy', '--tag', 'ours:1')
+    const theirs = await unpack(t, `docker-root:${dockerd.dataRoot}:theirs:1`)
+    for (const image of [archive, `docker-root:${dockerd.dataRoot}:ours:1`])
+      t.deepEqual(compareTrees(await unpack(t, image), theirs), [])
+    const again = await startDockerd(join(scratch, driver), driver)
+    try {
+      const words = ['--network=none', '--rm', '--entrypoint', '/bin/cat', 'ours:1', '/etc/changed']
+      t.is(await again.docker('run', ...words), 'by the topmore\n')
+      const of = async (name: string) =>
+        JSON.parse(await again.docker('inspect', '--format', '{{json .Config}}', name)) as object
+      t.deepEqual(await of('ours:1'), await of('theirs:1'))
+    } finally {
+      await again.stop()
+    }
   })
 }
 
@@ -67,6 +86,24 @@ function writeImage(): string {
 /** docker lists them in no order. */
 function linesOf(text: string): string[] {
   return text.trim().split('\n').filter(Boolean).toSorted()
+}
+
+async function imgtool(t: ExecutionContext, ...words: string[]): Promise<void> {
+  const {status, stderr} = await spawnImgtool(words)
+  t.is(status, 0, stderr)
+}
+
+let trees = 0
+
+/** With times as dockerd commits them: whole seconds. */
+async function unpack(t: ExecutionContext, image: string): Promise<Tree> {
+  const target = join(scratch, `tree-${trees++}`)
+  await imgtool(t, 'unpack', image, target)
+  const second = 1_000_000_000n
+  const tree = await scanTree(target)
+  return new Map(
+    [...tree].map(([path, entry]) => [path, {...entry, mtimeNs: entry.mtimeNs - (entry.mtimeNs % second)}]),
+  )
 }
 
 async function changes(t: ExecutionContext, root: string, name: string): Promise<string[]> {
