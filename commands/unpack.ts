@@ -30,6 +30,9 @@ As root the result is exact: owners, modes, times, links, devices, capabilities,
     }),
   }
   static override readonly flags = {
+    'as-dockerd': Flags.boolean({
+      description: 'apply each layer alone, as docker does, which may give another tree; in a data-root only',
+    }),
     driver: Flags.option({char: 'd', default: 'directory', description: 'what to unpack onto', options: drivers})(),
     'dry-run': Flags.boolean({
       char: 'n',
@@ -52,7 +55,8 @@ As root the result is exact: owners, modes, times, links, devices, capabilities,
   override async run(): Promise<Result & {directory: string}> {
     const {directory} = this.args
     const {driver} = this.flags
-    if (driver === 'directory') this.refuse('tag', 'with a data-root only: --driver overlay, vfs or aufs')
+    const withStore = 'with a data-root only: --driver overlay, vfs or aufs'
+    if (driver === 'directory') for (const flag of ['tag', 'as-dockerd'] as const) this.refuse(flag, withStore)
     else for (const flag of ['force', 'dry-run'] as const) this.refuse(flag, 'with --driver directory only')
     await using source = await this.open(this.args.image)
     // From here on a signal has something to clean up; before, it simply ends the process.
@@ -103,6 +107,7 @@ As root the result is exact: owners, modes, times, links, devices, capabilities,
     const {unpackIntoStore} = await import('../src/unpack-store.ts')
     const result = await unpackIntoStore({source, images}, this.args.directory, driver, {
       ...options,
+      asDockerd: this.flags['as-dockerd'],
       names: this.flags.tag ?? [],
       onStart: (losses) => losses !== undefined && this.say(losses),
     })

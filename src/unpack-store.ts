@@ -24,6 +24,11 @@ import {Counter, type Progress, requireSystem} from './unpack.ts'
 export interface UnpackStoreOptions {
   /** Names instead of those that the images have. */
   readonly names?: readonly string[]
+  /**
+   * Apply each layer alone, as docker does: where a layer has something below a symlink of a lower one, docker then saves it as
+   * it was, and shows another tree. @default false
+   */
+  readonly asDockerd?: boolean
   /** Wait until the disk has a layer before it is one of the store. @default false */
   readonly sync?: boolean
   readonly threads?: number | undefined
@@ -256,6 +261,7 @@ class Run {
       onWarning: warn,
       thread: threads.files,
       onImplied: () => countEntry(budget),
+      isAlone: this.#options.asDockerd,
     })
     try {
       this.#counter.target = target.changes

@@ -6,6 +6,8 @@ import {resolveV1} from '../src/ids.ts'
 import {openSource, selectImages} from '../src/open.ts'
 import {type UnpackStoreOptions, unpackIntoStore} from '../src/unpack-store.ts'
 import {isRoot, scratch} from './helpers/layers.ts'
+import {imageOfTars} from './helpers/memory-layers.ts'
+import {directory, file, symlink, tar} from './helpers/tar.ts'
 
 const fixture = (name: string) => path.join(import.meta.dirname, '../fixtures', name)
 
@@ -123,4 +125,24 @@ test('names move from one image to another', async (t) => {
   const found = new Map((await readBack(store)).map(({id, names}) => [id, names]))
   t.deepEqual(found.get(one.images[0]!.imageID), ['kept:1'])
   t.deepEqual(found.get(other.images[0]!.imageID), ['moved:1'])
+})
+
+/** A layer with a symlink, and one with a file below it. */
+async function throughLink(t: ExecutionContext, options: UnpackStoreOptions): Promise<string[]> {
+  const store = path.join(scratch(t), 'store')
+  const image = imageOfTars(
+    tar(directory('real', {mode: 0o755}), symlink('link', 'real')),
+    tar(file('link/below', 'content')),
+  )
+  const names: string[] = []
+  const onWarning = ({code}: {code: string}) => names.push(code)
+  const source = {archive: undefined, set: {v1: new Map()}}
+  await unpackIntoStore({source, images: [image]} as never, store, 'aufs', {...options, onWarning})
+  const found = fs.globSync('aufs/diff/*/{real,link}/below', {cwd: store})
+  return [...found.map((each) => path.relative('aufs/diff', each).replace(/^[0-9a-f]+/, '')), ...names]
+}
+
+test('what is below a symlink of a lower layer is where that leads, or where docker puts it', async (t) => {
+  t.deepEqual(await throughLink(t, {}), ['/real/below', 'PATH_MOVED'])
+  t.deepEqual(await throughLink(t, {asDockerd: true}), ['/link/below'])
 })

@@ -13,6 +13,7 @@ import {UnionContents} from './contents.ts'
 import {aufsDialect} from './dialect.ts'
 import type {Driver, LayerOptions, LayerTarget, PlaceID} from './driver.ts'
 import {fileSystemName} from './file-systems.ts'
+import {startLonePlace} from './lone-layer.ts'
 import {LowerLayers} from './lower.ts'
 import {mountAufs} from './mount-aufs.ts'
 import {isMounted, unmount} from './mounts.ts'
@@ -133,6 +134,7 @@ export class AufsDriver implements Driver {
   }
 
   startLayer(id: PlaceID, options: LayerOptions): LayerTarget {
+    if (options.isAlone) return startLonePlace(this.#places.open(id), aufsDialect, options)
     const parents = this.parents(id)
     const lower = new LowerLayers(parents.length, (layer) => this.#places.open(parents[layer]!), aufsDialect)
     return startUpper(this.#places.open(id), lower, aufsDialect, options)

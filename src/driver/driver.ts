@@ -91,6 +91,11 @@ export interface LayerOptions {
   readonly thread?: FileThread | undefined
   /** Called for each directory that is made although no entry describes it. */
   readonly onImplied?: (() => void) | undefined
+  /**
+   * Applies the layer without a look at those below, as docker does: the union may be another tree. Nothing to drivers whose
+   * places are whole trees. @default false
+   */
+  readonly isAlone?: boolean | undefined
 }
 
 /** A place that is being filled with the changes of one layer. */

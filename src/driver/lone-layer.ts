@@ -132,6 +132,16 @@ export function startLone(root: number, dialect: Dialect, options: LayerOptions)
   return {changes, finish: () => changes.finish(), close: () => changes.close()}
 }
 
+/** As {@link startLone}, with a directory that is closed with the layer. */
+export function startLonePlace(root: number, dialect: Dialect, options: LayerOptions): LayerTarget {
+  const layer = startLone(root, dialect, options)
+  const close = () => {
+    layer.close()
+    os.close(root)
+  }
+  return {...layer, close}
+}
+
 function isIn(directories: ReadonlySet<ByteString>, path: ByteString): boolean {
   for (let at = path; at !== ''; ) {
     at = splitPath(at).directory

@@ -14,6 +14,7 @@ import {UnionContents} from './contents.ts'
 import {anyOverlay, overlayDialect} from './dialect.ts'
 import type {Driver, LayerOptions, LayerTarget, PlaceID} from './driver.ts'
 import {fileSystemName} from './file-systems.ts'
+import {startLonePlace} from './lone-layer.ts'
 import {LowerLayers} from './lower.ts'
 import {mountOverlay} from './mount-overlay.ts'
 import {isMounted, unmount} from './mounts.ts'
@@ -120,6 +121,7 @@ export class Overlay2Driver implements Driver {
   }
 
   startLayer(id: PlaceID, options: LayerOptions): LayerTarget {
+    if (options.isAlone) return startLonePlace(this.#openDiff(id), this.#dialect, options)
     const parents = this.parents(id)
     const lower = new LowerLayers(parents.length, (layer) => this.#openDiff(parents[layer]!), this.#dialect)
     return startUpper(this.#openDiff(id), lower, this.#dialect, options)
