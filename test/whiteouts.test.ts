@@ -10,6 +10,7 @@ import {ChangeDecoder} from '../src/layer/change.ts'
 import {MergedTree} from '../src/layer/merged-tree.ts'
 import {TarParser} from '../src/layer/tar/parser.ts'
 import {defaultLimits} from '../src/limits.ts'
+import * as os from '../src/os/libc.ts'
 import {type LayerForm, type TranslateOptions, translateLayer} from '../src/whiteouts.ts'
 import {readEntries} from './helpers/entries.ts'
 import {scratch} from './helpers/layers.ts'
@@ -306,6 +307,18 @@ rootTest('the kernel shows the same tree of a layer that came from aufs (root)',
   } finally {
     execFileSync('umount', [merged])
   }
+})
+
+rootTest('a directory that overlay has renamed is refused, because its content is not there (root)', async (t) => {
+  const base = scratch(t)
+  mkdirSync(join(base, 'upper/renamed'), {recursive: true})
+  const place = os.openAt(os.AT_FDCWD, join(base, 'upper/renamed'), os.O_PLACE)
+  t.is(os.setXattr(place, 'trusted.overlay.redirect', 'before'), 0)
+  os.close(place)
+  const refused = translate(join(base, 'upper'), join(base, 'out.tar'), {from: 'overlay', to: 'tar'})
+  const error = await t.throwsAsync(refused, {message: /"renamed" .*elsewhere \(trusted\.overlay\.redirect\)/})
+  t.is(isImgtoolError(error) ? error.code : '', 'ENTRY_INVALID')
+  t.deepEqual(readdirSync(base), ['upper'])
 })
 
 test('what cannot be translated is refused, and leaves nothing behind', async (t) => {

@@ -14,7 +14,7 @@ const scratch = makeScratch()
 
 test.after.always('clean up', () => removeScratch(scratch))
 
-const applets = ['sh', 'chmod', 'chown', 'ln', 'mkdir', 'mv', 'rm', 'rmdir', 'touch', 'cat', 'cp']
+const applets = ['sh', 'chmod', 'chown', 'ln', 'mkdir', 'mv', 'rm', 'rmdir', 'touch', 'cat']
 const base = tar(
   directory('bin/'),
   file('bin/busybox', readFileSync('/bin/busybox').toString('latin1'), {mode: 0o755}),
@@ -32,7 +32,7 @@ const top = tar(file('.wh.link'), directory('etc/'), file('etc/changed', 'by the
 
 const script = [
   'echo added > /etc/added; echo more >> /etc/changed; chmod 600 /etc/mode; chown 7:8 /etc/new',
-  'rm -r /gone; cp -r /moved /copied; rm -r /moved; rm -r /replaced; echo x > /replaced',
+  'rm -r /gone; mv /moved /renamed; rm -r /replaced; echo x > /replaced',
   'rm /file; mkdir /file; touch /file/x; ln /linked /other; rm -r /emptied; mkdir /emptied',
   'touch /deep/a/b/c; mkdir -p /new/er/est; rm /etc/same; ln -s a /new/link',
 ].join('; ')
