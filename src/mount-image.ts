@@ -137,7 +137,9 @@ export async function unmountImage(
   const {driver} = kept
   using writer = new StoreWriter(store, driver)
   using _ = await writer.lock(signal)
-  const container = kept.readState().containers.find(({places}) => places[0] === mountID)
+  const isOwn = (id: string) => !kept.files.isDirectory(`containers/${id}`)
+  const {containers} = kept.readState()
+  const container = containers.find(({id, places}) => places[0] === mountID && isOwn(id))
   if (container === undefined && remove)
     throw refuse(mountPoint, 'nothing can be written there, so that nothing can be removed')
   unmount(mountPoint)

@@ -1,7 +1,7 @@
 /** Removes images from docker's data-root, as `docker rmi` does. */
 import {type Digest, shortID} from './digest.ts'
 import type {Driver, DriverName} from './driver/driver.ts'
-import {listAllMounts} from './driver/mounts.ts'
+import {listAllMounts, type Mount} from './driver/mounts.ts'
 import {ImgtoolError} from './errors.ts'
 import {findImage, findName} from './find-stored.ts'
 import type {ContainerState, ImageState, StoreState} from './store/state.ts'
@@ -9,6 +9,7 @@ import type {StoreFiles} from './store/store-files.ts'
 import {surveyStore, withAllBelow} from './store/survey.ts'
 import {StoreWriter} from './store/writer.ts'
 import {openKeptStore, type StoreOptions} from './store-status.ts'
+import {printable} from './text.ts'
 
 export interface RemoveResult {
   readonly driver: DriverName
@@ -82,6 +83,7 @@ function planRemoval(state: StoreState, wanted: string): Pick<RemoveResult, 'nam
   const others = all.filter((each) => each !== name && (name === undefined || !isDigestOf(each, name)))
   if (name !== undefined && others.length > 0) return {names: [name], images: []}
   requireUnused(state, image)
+  requireUnmounted(state, image)
   const child = childrenOf(state, image.imageID)[0]
   if (child === undefined) return {names: all, images: [image.imageID, ...namelessParents(state, image)]}
   if (name !== undefined) return {names: all, images: []}
@@ -114,6 +116,14 @@ function requireUnused({containers}: StoreState, image: ImageState): void {
   const top = image.chain.at(-1)
   const container = containers.find(({parent}) => parent !== undefined && parent === top)
   if (container !== undefined) throw used(image, `container ${shortID(container.id)} uses it`)
+}
+
+/** As far as mounts say what they show: fuse-overlayfs does not, nor does an overlay of paths that no option can hold. */
+function requireUnmounted({layers}: StoreState, image: ImageState): void {
+  const top = layers.get(image.chain.at(-1) ?? '')?.cacheID
+  const shows = ({root, options}: Mount) => top && (root.endsWith(`/${top}`) || options.includes(`/${top}/`))
+  const mount = listAllMounts().find(shows)
+  if (mount !== undefined) throw used(image, `it is mounted on "${printable(mount.point)}"`)
 }
 
 function childrenOf({images}: StoreState, imageID: Digest): ImageState[] {

@@ -15,6 +15,8 @@ export interface Mount {
   readonly device: string
   /** What of the file system is mounted, as a path in it. */
   readonly root: ByteString
+  /** What the file system says of itself, such as the layers of an overlay. */
+  readonly options: ByteString
 }
 
 /**
@@ -26,9 +28,16 @@ export function parseMounts(mountinfo: ByteString): Mount[] {
   const lines = mountinfo.split('\n').filter((line) => line !== '')
   return lines.map((line) => {
     const fields = line.split(' ')
-    const [type = '', source = ''] = fields.slice(fields.indexOf('-', 6) + 1)
+    const [type = '', source = '', options = ''] = fields.slice(fields.indexOf('-', 6) + 1)
     const [, , device = '', root = '', point = ''] = fields
-    return {point: unescapeOctal(point), type, source: unescapeOctal(source), device, root: unescapeOctal(root)}
+    return {
+      point: unescapeOctal(point),
+      type,
+      source: unescapeOctal(source),
+      device,
+      root: unescapeOctal(root),
+      options: unescapeOctal(options),
+    }
   })
 }
 

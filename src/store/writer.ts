@@ -244,7 +244,11 @@ export class StoreWriter implements Disposable {
   removeLeftovers(): string[] {
     const used = this.#usedPlaces()
     const left = this.#driver.list().filter((id) => !used.has(id) && !isOfBuilder(id) && !this.#driver.isLocked(id))
-    for (const id of left) this.#driver.remove(id)
+    for (const id of left) {
+      // A run that made a container can have been killed while it was mounted.
+      this.#driver.put(id)
+      this.#driver.remove(id)
+    }
     this.#driver.tidy()
     removeLeftoversIn(join(this.#root, temporaryName), noTarget)
     rmSync(join(this.#root, newFileName), {force: true})

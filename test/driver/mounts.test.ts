@@ -16,9 +16,16 @@ test('a mount has a place, a type and a source, whatever stands between them', (
     '',
   ].join('\n')
   t.deepEqual(parseMounts(mountinfo), [
-    {point: '/proc', type: 'proc', source: 'proc', device: '0:21', root: '/'},
-    {point: '/mnt2', type: 'ext3', source: '/dev/root', device: '98:0', root: '/mnt1'},
-    {point: '/store/merged', type: 'overlay', source: 'over lay', device: '0:44', root: '/'},
+    {point: '/proc', type: 'proc', source: 'proc', device: '0:21', root: '/', options: 'rw'},
+    {point: '/mnt2', type: 'ext3', source: '/dev/root', device: '98:0', root: '/mnt1', options: 'rw,errors=continue'},
+    {
+      point: '/store/merged',
+      type: 'overlay',
+      source: 'over lay',
+      device: '0:44',
+      root: '/',
+      options: 'ro,lowerdir=/a:/b',
+    },
   ])
 })
 

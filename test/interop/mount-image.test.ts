@@ -5,6 +5,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -38,10 +39,13 @@ test.after.always('unmount everything', () => {
 })
 
 /** A store, and an empty directory, on a file system that has every kind of attribute. */
-async function newStore(driver: DriverName): Promise<{store: string; target: string; folder: string}> {
+async function newStore(
+  driver: DriverName,
+  name = 'a store',
+): Promise<{store: string; target: string; folder: string}> {
   disk ??= new Disk({size: 256 << 20, inodes: 60_000})
   const folder = join(disk.path, String(readdirSync(disk.path).length))
-  const [store, target] = [join(folder, 'a store'), join(folder, 'target')]
+  const [store, target] = [join(folder, name), join(folder, 'target')]
   for (const path of [folder, store, target]) mkdirSync(path)
   await addToStore(store, driver, archive)
   return {store, target, folder}
@@ -124,6 +128,29 @@ for (const driver of driverNames) {
     t.deepEqual(readdirSync(store, {recursive: true}).toSorted(), before)
   })
 }
+
+for (const driver of ['overlay2', 'vfs'] as const) {
+  interopTest(`an image of ${driver} that is mounted stays`, async (t) => {
+    const {store, target} = await newStore(driver, 'store')
+    await mountImage(store, image, target)
+    await removeStoredImage(store, 'shop/web:latest')
+    await t.throwsAsync(removeStoredImage(store, image), {code: 'IMAGE_USED', message: /it is mounted on .*target"/})
+    await unmountImage(target)
+    t.is((await removeStoredImage(store, image)).images.length, 1)
+  })
+}
+
+interopTest('what is still mounted of a run that was killed goes with the next one', async (t) => {
+  const {store, target} = await newStore('overlay2')
+  await mountContainer(store, image, target)
+  unmount(target)
+  rmSync(join(store, 'image/overlay2/layerdb/mounts'), {recursive: true})
+  t.is(listMounts(store).length, 1)
+  const {repairs} = await checkStore(store, {repair: true})
+  t.is(repairs.length, 2)
+  t.deepEqual(listMounts(store), [])
+  await requireSound(t, store)
+})
 
 interopTest('what docker puts into a container follows no symlink of the image', async (t) => {
   const {folder} = await newStore('vfs')
