@@ -8,7 +8,7 @@ import type {Driver, DriverName} from './driver/driver.ts'
 import {ImgtoolError} from './errors.ts'
 import {chainIDs} from './image/chain.ts'
 import {requireWhole} from './image/missing.ts'
-import type {Image, Layer} from './image/model.ts'
+import {type Image, type Layer, storedSize} from './image/model.ts'
 import {ChangeDecoder, type OnWarning} from './layer/change.ts'
 import {type Budget, countEntry, readLayer, startBudget} from './layer/read.ts'
 import {defaultLimits, type Limits} from './limits.ts'
@@ -245,7 +245,7 @@ class Run {
 
   async #fill(
     layer: Layer,
-    {layers}: Image,
+    image: Image,
     {
       cacheID,
       budget,
@@ -255,8 +255,8 @@ class Run {
   ): Promise<Digest> {
     const {onProgress, onWarning, signal} = this.#options
     const warn: OnWarning = (warning) => onWarning?.({layer: layer.index, ...warning})
-    const totalBytes = layers.reduce((sum, {blob}) => sum + blob.size, 0)
-    const before = layers.slice(0, layer.index).reduce((sum, {blob}) => sum + blob.size, 0)
+    const [layers, totalBytes] = [image.layers.length, storedSize(image)]
+    const before = storedSize({layers: image.layers.slice(0, layer.index)})
     const target = this.#driver.startLayer(cacheID, {
       onWarning: warn,
       thread: threads.files,
@@ -270,7 +270,7 @@ class Run {
         signal,
         tools: threads.tools,
         onTar: (chunk) => tarSplit.update(chunk),
-        onRead: (read) => onProgress?.({layer: layer.index, layers: layers.length, bytes: before + read, totalBytes}),
+        onRead: (read) => onProgress?.({layer: layer.index, layers, bytes: before + read, totalBytes}),
       })
       tarSplit.finish()
       decoder.finish()
