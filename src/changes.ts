@@ -6,10 +6,10 @@ import {ImgtoolError} from './errors.ts'
 import {chainIDs} from './image/chain.ts'
 import {defaultLimits, type Limits} from './limits.ts'
 import {openSource, selectImage} from './open.ts'
+import {openDriver} from './open-driver.ts'
 import type {StoreFiles} from './store/store-files.ts'
 import {type ByteString, printableText} from './text.ts'
 import {requireSystem} from './unpack.ts'
-import {openDriver} from './unpack-store.ts'
 
 export interface ListChangesOptions {
   /** Whose containers and images are meant. @default the only one there is */

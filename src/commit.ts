@@ -15,10 +15,11 @@ import {inlineHasher} from './layer/hasher.ts'
 import {endOfTar} from './layer/tar/writer.ts'
 import {defaultLimits, type Limits} from './limits.ts'
 import {openSource, type Source, selectImage} from './open.ts'
+import {openDriver} from './open-driver.ts'
 import type {StoredContainer} from './store/containers.ts'
 import {type ByteString, fromText, printableText, toText} from './text.ts'
 import {requireSystem} from './unpack.ts'
-import {openDriver, type UnpackStoreOptions, unpackIntoStore} from './unpack-store.ts'
+import {type UnpackStoreOptions, unpackIntoStore} from './unpack-store.ts'
 
 export interface CommitOptions extends ConvertOptions {
   /** Whose containers are meant. @default the only one that has images */

@@ -38,6 +38,7 @@ export {type LayerSize, measureLayers} from './sizes.ts'
 export {type SquashOptions, type SquashResult, squashImage} from './squash.ts'
 export {type ByteString, fromText, isText, printable, printableText, toText} from './text.ts'
 export {type Progress, type UnpackOptions, type UnpackResult, unpackImage} from './unpack.ts'
+export {type UnpackStoreOptions, type UnpackStoreResult, unpackIntoStore} from './unpack-store.ts'
 export {
   type Evidence,
   type Finding,

@@ -3,12 +3,12 @@ import {resolve} from 'node:path'
 import type {Digest} from './digest.ts'
 import type {Driver, DriverName} from './driver/driver.ts'
 import {defaultLimits, type Limits} from './limits.ts'
+import {openDriver} from './open-driver.ts'
 import {openStoreFiles} from './store/open-files.ts'
 import {readState, type StoreState} from './store/state.ts'
 import type {StoreFiles} from './store/store-files.ts'
 import {lockStore} from './store/writer.ts'
 import {requireSystem} from './unpack.ts'
-import {openDriver} from './unpack-store.ts'
 
 export interface StoreOptions {
   /** By default the only one that the store has. */

@@ -12,9 +12,10 @@ import {type Image, type Layer, storedSize} from './image/model.ts'
 import {ChangeDecoder, type OnWarning} from './layer/change.ts'
 import {type Budget, countEntry, readLayer, startBudget} from './layer/read.ts'
 import {defaultLimits, type Limits} from './limits.ts'
-import {toNewImages} from './new-images.ts'
+import {type CopiedImage, toNewImages} from './new-images.ts'
 import {renameImages} from './new-names.ts'
 import type {Source} from './open.ts'
+import {openDriver} from './open-driver.ts'
 import {type NewTarSplit, TarSplitFile} from './store/tar-split-file.ts'
 import {TarSplitThread} from './store/tar-split-thread.ts'
 import {StoreWriter} from './store/writer.ts'
@@ -59,7 +60,8 @@ export interface UnpackStoreResult {
 
 /**
  * Unpacks images into a store. Layers that are there already are left as they are and not read; each other one appears when
- * it is complete and verified, an image with its last layer, and names in the end. Several runs may fill one store at a time,
+ * it is complete and verified, images when all layers are there, and names in the end. What a run has added that fails goes
+ * again, unless another run is at work, which could count on it. Several runs may fill one store at a time,
  * but no daemon may run on it.
  *
  * @throws {ImgtoolError} as `unpackImage`, STORE_INVALID, and LIMIT_EXCEEDED for more layers than docker mounts
@@ -79,41 +81,12 @@ export async function unpackIntoStore(
   for (const {layers} of named) if (layers.length > driver.maximumLayers) throw tooDeep(layers.length, driver)
   using writer = new StoreWriter(store, driver)
   const run = new Run(driver, writer, options)
-  await run.removeLeftovers()
-  const layers = await run.addLayers(named)
-  const written = await toNewImages(
-    named.map((image, at) => ({image, layers: layers[at]!})),
-    source,
-    false,
-  )
-  if (options.sync) writer.sync()
-  using _ = await writer.lock(options.signal)
-  for (const {imageID, config, parent} of written) writer.addImage(imageID, config, parent)
-  writer.addNames(new Map(written.flatMap(({names, imageID}) => names.map((each) => [each, imageID] as const))))
-  if (options.sync) writer.sync()
-  const described = written.map(({imageID, names}, at) => ({
-    imageID,
-    names,
-    diffIDs: layers[at]!.map(({diffID}) => diffID),
-  }))
-  return {driver: name, images: described, ...run.result()}
-}
-
-/** Loads one driver: each needs things of its own. */
-export async function openDriver(name: DriverName, store: string): Promise<Driver> {
-  switch (name) {
-    case 'overlay2': {
-      const {Overlay2Driver} = await import('./driver/overlay2.ts')
-      return new Overlay2Driver(store)
-    }
-    case 'aufs': {
-      const {AufsDriver} = await import('./driver/aufs.ts')
-      return new AufsDriver(store)
-    }
-    case 'vfs': {
-      const {VfsDriver} = await import('./driver/vfs.ts')
-      return new VfsDriver(store)
-    }
+  try {
+    return {driver: name, images: await run.addAll(named, source), ...run.result()}
+  } catch (error) {
+    // What went wrong matters more than what is left, which `store check` finds.
+    await run.undo(store).catch(() => {})
+    throw error
   }
 }
 
@@ -153,16 +126,30 @@ class Run {
     this.#options = options
   }
 
-  async removeLeftovers(): Promise<void> {
+  async addAll(images: readonly Image[], source: Source): Promise<UnpackStoreResult['images']> {
+    await this.#removeLeftovers()
+    const copies: CopiedImage[] = []
+    for (const image of images) copies.push({image, layers: await this.#addLayers(image)})
+    const written = await toNewImages(copies, source, false)
+    if (this.#options.sync) this.#writer.sync()
     using _ = await this.#writer.lock(this.#options.signal)
-    this.#writer.removeLeftovers()
+    for (const {imageID, config, parent} of written) this.#writer.addImage(imageID, config, parent)
+    this.#writer.addNames(new Map(written.flatMap(({names, imageID}) => names.map((name) => [name, imageID] as const))))
+    if (this.#options.sync) this.#writer.sync()
+    return written.map(({imageID, names, layers}) => ({imageID, names, diffIDs: layers.map(({diffID}) => diffID)}))
   }
 
-  /** @returns of each image the layers, base first */
-  async addLayers(images: readonly Image[]): Promise<CopiedLayer[][]> {
-    const all: CopiedLayer[][] = []
-    for (const image of images) all.push(await this.#addImage(image))
-    return all
+  /** Removes the layers that were added, unless an image has them by now, or another run could count on them. */
+  async undo(store: string): Promise<void> {
+    if (this.#added.size === 0) return
+    const {openKeptStore} = await import('./store-status.ts')
+    const {surveyStore} = await import('./store/survey.ts')
+    using _ = await this.#writer.lock()
+    if (!this.#writer.isAlone()) return
+    using kept = await openKeptStore(store, {driver: this.#driver.name})
+    const {unusedLayers} = surveyStore({...kept, state: kept.readState()})
+    for (const chainID of unusedLayers) if (this.#added.has(chainID)) this.#writer.removeLayer(chainID)
+    this.#writer.removeLeftovers()
   }
 
   result(): Pick<UnpackStoreResult, 'added' | 'shared' | 'entries' | 'bytes' | 'whiteouts'> {
@@ -173,7 +160,13 @@ class Run {
     }
   }
 
-  async #addImage(image: Image): Promise<CopiedLayer[]> {
+  async #removeLeftovers(): Promise<void> {
+    using _ = await this.#writer.lock(this.#options.signal)
+    this.#writer.removeLeftovers()
+  }
+
+  /** @returns the layers, base first */
+  async #addLayers(image: Image): Promise<CopiedLayer[]> {
     const {limits = defaultLimits} = this.#options
     const budget = startBudget(limits)
     await using threads = await startThreads(image, this.#options.threads)

@@ -3,7 +3,7 @@ import {lstatSync, readdirSync, readFileSync, readlinkSync} from 'node:fs'
 import {join} from 'node:path'
 import type {DriverName} from '../../src/driver/driver.ts'
 import {chainIDs} from '../../src/image/chain.ts'
-import {openDriver} from '../../src/unpack-store.ts'
+import {openDriver} from '../../src/open-driver.ts'
 import {scanTree, type Tree} from './scan-tree.ts'
 
 /** Names of images, with their IDs; sorted. */
