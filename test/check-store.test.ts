@@ -3,7 +3,7 @@ import {join} from 'node:path'
 import test, {type ExecutionContext} from 'ava'
 import {type CheckStoreOptions, checkStore, isClean} from '../src/check-store.ts'
 import type {DriverName} from '../src/driver/driver.ts'
-import {layersName, metadataRoot, temporaryName} from '../src/store/layout.ts'
+import {layersName, metadataRoot, newFileName, temporaryName} from '../src/store/layout.ts'
 import {listStore, storeStatus} from '../src/store-status.ts'
 import {imgtool} from './helpers/cli.ts'
 import {scratch} from './helpers/image.ts'
@@ -53,9 +53,10 @@ for (const driver of driverNames) {
     mkdirSync(join(store, 'tmp/imgtool-0123456789ab'), {recursive: true})
     mkdirSync(metadata(store, temporaryName, 'write-set-123'))
     mkdirSync(metadata(store, temporaryName, 'imgtool-0123456789ab'))
-    writeFileSync(metadata(store, 'repositories.json.imgtool-0123456789ab'), '')
+    writeFileSync(metadata(store, newFileName), '')
+    writeFileSync(metadata(store, '.tmp-repositories.json123'), '')
     const found = await find(store)
-    t.is(found.length, driver === 'vfs' ? 5 : 6)
+    t.is(found.length, driver === 'vfs' ? 6 : 7)
     t.deepEqual(codes(found), ['LEFTOVER'])
     t.is((await repair(t, store)).length, found.length)
     t.false(existsSync(placePath(store, driver, id)))

@@ -30,6 +30,8 @@ export const layersName = 'layerdb/sha256'
 
 /** Directory of what is being written, below {@link metadataRoot}. */
 export const temporaryName = 'layerdb/tmp'
+/** What imgtool is to rename, one at a time: whoever writes it has the lock; below {@link metadataRoot}. */
+export const newFileName = `${temporaryName}/imgtool.new`
 /** Directory of the containers, each under its id, below {@link metadataRoot}. */
 export const containersName = 'layerdb/mounts'
 

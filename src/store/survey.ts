@@ -236,7 +236,7 @@ class Surveyor {
     const directories = metadata.filter((path) => this.#files.isDirectory(path))
     return [
       ...['tmp', `${root}/${temporaryName}`].flatMap((directory) => this.#staged(directory)),
-      ...found(`${root}/${temporaryName}`, /^(?:write-set|layer)-\d+$/),
+      ...found(`${root}/${temporaryName}`, /^(?:(?:write-set|layer)-\d+|imgtool\.new)$/),
       ...found(`${root}/${layersName}`, /^[0-9a-f]{64}-.*-removing$/),
       ...[root, `${root}/${configsName}`, ...directories].flatMap((path) => found(path, replacement)),
     ]
@@ -266,8 +266,8 @@ class Surveyor {
   }
 }
 
-/** Files that are written beside the one that they replace. @see moby pkg/ioutils/fswriters.go */
-const replacement = /\.imgtool-[0-9a-f]{12}$|^\.tmp-/
+/** Files that docker writes beside the one that they replace. @see moby pkg/ioutils/fswriters.go */
+const replacement = /^\.tmp-/
 
 /** Layers and those that they lie on. */
 export function withAllBelow(layers: StoreState['layers'], tops: readonly string[]): Set<string> {

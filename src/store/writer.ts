@@ -39,6 +39,7 @@ import {
   layerPath,
   layersName,
   metadataRoot,
+  newFileName,
   repositoriesName,
   repositoriesSchema,
   temporaryName,
@@ -76,8 +77,6 @@ export interface ContainerFacts {
 const lockInterval = 10
 /** Mode of all that is docker's own. */
 const [directoryMode, fileMode] = [0o700, 0o600]
-/** What is to be renamed, one at a time: whoever writes it has the lock. */
-const newFileName = `${temporaryName}/imgtool.new`
 const noTarget = ''
 
 /** Close it. Several processes may have one for the same store at a time. */

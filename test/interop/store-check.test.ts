@@ -69,7 +69,7 @@ for (const driver of ['overlay2', 'vfs'] as const) {
     }
     const top = layers.toSorted((one, other) => depth(other.chainID) - depth(one.chainID))[0]!
     rmSync(placePath(store, driver, top.cacheID), {recursive: true})
-    writeFileSync(join(store, 'image', driver, 'repositories.json.imgtool-0123456789ab'), '')
+    writeFileSync(join(store, 'image', driver, '.tmp-repositories.json123'), '')
     t.true((await checkStore(store)).findings.length > 0)
     t.deepEqual((await checkStore(store, {repair: true, layers: true})).findings, [])
     const third = await startDockerd(directory, driver)
