@@ -15,7 +15,7 @@ export interface Dockerd {
   stop(): Promise<void>
 }
 
-/** Starts dockerd with everything it writes below `directory`; its pid is in `directory/dockerd.pid`. */
+/** Starts dockerd with everything it writes below `directory`, whose path is to be short: sockets have at most 107 bytes. Its pid is in `directory/dockerd.pid`. */
 export async function startDockerd(
   directory: string,
   driver: 'overlay2' | 'overlay' | 'vfs' = 'overlay2',
@@ -37,7 +37,7 @@ function spawnDaemon(directory: string, host: string, dataRoot: string, driver: 
     '--data-root',
     dataRoot,
     '--exec-root',
-    join(directory, 'exec'),
+    join(directory, 'x'),
     '--pidfile',
     join(directory, 'dockerd.pid'),
   ]

@@ -134,7 +134,7 @@ let roots = 0
 
 /** Has a dockerd load archives, and stops it. @returns its data-root */
 async function load(driver: 'overlay2' | 'overlay' | 'vfs', paths: readonly string[]): Promise<string> {
-  const dockerd = await startDockerd(join(scratch, `daemon-${roots++}`), driver)
+  const dockerd = await startDockerd(join(scratch, `d-${roots++}`), driver)
   try {
     for (const path of paths) await dockerd.docker('load', '--input', path)
   } finally {
