@@ -26,7 +26,7 @@ import {
 } from './helpers/random-layers.ts'
 import {directory, file, hardlink, sparseFile, symlink, tar} from './helpers/tar.ts'
 
-const runs = Number(process.env.IMGTOOL_FUZZ_RUNS ?? 60)
+const runs = Number(process.env.IMGTOOL_FUZZ_RUNS ?? 40)
 const isRoot = process.geteuid?.() === 0
 const rootTest = isRoot ? test : test.skip
 

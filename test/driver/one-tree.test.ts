@@ -29,7 +29,7 @@ import {
 } from '../helpers/random-layers.ts'
 import {withoutRoot} from '../helpers/without-root.ts'
 
-const runs = Number(process.env.IMGTOOL_FUZZ_RUNS ?? 60)
+const runs = Number(process.env.IMGTOOL_FUZZ_RUNS ?? 40)
 
 test('layers come to the same tree in a directory and in memory', (t) => {
   t.timeout(600_000)

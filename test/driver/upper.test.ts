@@ -25,7 +25,7 @@ import {
   without,
 } from '../helpers/random-layers.ts'
 
-const runs = Number(process.env.IMGTOOL_FUZZ_RUNS ?? 60)
+const runs = Number(process.env.IMGTOOL_FUZZ_RUNS ?? 40)
 const rootTest = process.geteuid?.() === 0 ? test : test.skip
 
 test('the union of aufs layers is what the layers make in memory', (t) => {

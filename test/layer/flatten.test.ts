@@ -22,7 +22,7 @@ import {
 } from '../helpers/random-layers.ts'
 import {directory, file, hardlink, pax, sparseFile, symlink, tar} from '../helpers/tar.ts'
 
-const runs = Number(process.env.IMGTOOL_FUZZ_RUNS ?? 120)
+const runs = Number(process.env.IMGTOOL_FUZZ_RUNS ?? 80)
 
 async function flattenTars(tars: readonly Buffer[], from = 0): Promise<{bytes: Buffer; facts: FlatFacts}> {
   const sources = tars.map((bytes, index) => ({index, blob: memoryBlob(bytes)}))
