@@ -2,34 +2,27 @@
  * Layers applied to a directory and layers merged in memory are two implementations of one meaning, with nothing in common
  * but the decoder of whiteouts. Whatever the layers, they must come to the same tree, or refuse the same entry.
  */
-import {lstatSync, mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, type Stats} from 'node:fs'
-import {tmpdir} from 'node:os'
+import {lstatSync, mkdirSync, readdirSync, readlinkSync, rmSync, type Stats} from 'node:fs'
 import {join} from 'node:path'
-import {inspect, isDeepStrictEqual} from 'node:util'
 import test from 'ava'
-import fc from 'fast-check'
 import {DirectoryDriver} from '../../src/driver/directory.ts'
 import type {LayerTarget} from '../../src/driver/driver.ts'
 import {FileThread} from '../../src/driver/file-writer.ts'
 import {VfsDriver} from '../../src/driver/vfs.ts'
 import type {ChangeSink} from '../../src/layer/change.ts'
 import {Chunks} from '../../src/thread/chunks.ts'
+import {compareLayers} from '../helpers/compare-layers.ts'
 import {describeTree} from '../helpers/describe-tree.ts'
 import {isRoot} from '../helpers/layers.ts'
 import {
   applyLayers,
   describePath,
-  layers,
   mergeLayers,
   type Outcome,
   type RandomLayers,
   type Tree,
-  titlesOf,
-  without,
 } from '../helpers/random-layers.ts'
 import {withoutRoot} from '../helpers/without-root.ts'
-
-const runs = Number(process.env.IMGTOOL_FUZZ_RUNS ?? 40)
 
 test('layers come to the same tree in a directory and in memory', (t) => {
   t.timeout(600_000)
@@ -81,34 +74,6 @@ function checkLayers(thread?: FileThread): void {
     (base, list) => unpackLayers(base, list, {describe: describeDirectory, Target: DirectoryTarget, thread}),
     (_, list) => mergeLayers(list),
   )
-}
-
-/** What layers come to, with a directory for whatever is needed to find out. */
-type Way = (base: string, list: RandomLayers) => Outcome
-
-function compareLayers(one: Way, other: Way): void {
-  const base = mkdtempSync(join(tmpdir(), 'imgtool-one-tree-'))
-  try {
-    fc.assert(
-      fc.property(layers, (list) => {
-        let left: RandomLayers = list
-        for (;;) {
-          const [first, second] = [one(join(base, 'one'), left), other(join(base, 'other'), left)]
-          if (!isDeepStrictEqual(first, second)) throw new Error(explain(left, first, second))
-          if (!('refused' in first)) break
-          // The layers without what was refused are a better example than no tree at all.
-          left = without(left, first)
-        }
-      }),
-      {numRuns: runs, includeErrorInReport: true},
-    )
-  } finally {
-    rmSync(base, {recursive: true})
-  }
-}
-
-function explain(list: RandomLayers, one: Outcome, other: Outcome): string {
-  return [...titlesOf(list), 'one:', inspect(one), 'the other:', inspect(other)].join('\n')
 }
 
 interface Target extends Disposable {

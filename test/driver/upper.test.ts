@@ -2,30 +2,24 @@
  * Layers applied each to a directory of its own, seen as a union, must come to the tree that they make in memory; in every
  * form of deletions.
  */
-import {closeSync, mkdirSync, mkdtempSync, openSync, rmSync} from 'node:fs'
-import {tmpdir} from 'node:os'
+import {closeSync, mkdirSync, openSync, rmSync} from 'node:fs'
 import {join} from 'node:path'
-import {inspect, isDeepStrictEqual} from 'node:util'
 import test from 'ava'
-import fc from 'fast-check'
 import {aufsDialect, type Dialect, overlayDialect} from '../../src/driver/dialect.ts'
 import {LowerLayers} from '../../src/driver/lower.ts'
 import {UpperLayer} from '../../src/driver/upper.ts'
 import type {ChangeSink} from '../../src/layer/change.ts'
 import * as os from '../../src/os/libc.ts'
+import {compareLayers} from '../helpers/compare-layers.ts'
 import {
   applyLayers,
   describePath,
-  layers,
   mergeLayers,
   type Outcome,
   type RandomLayers,
   type Tree,
-  titlesOf,
-  without,
 } from '../helpers/random-layers.ts'
 
-const runs = Number(process.env.IMGTOOL_FUZZ_RUNS ?? 40)
 const rootTest = process.geteuid?.() === 0 ? test : test.skip
 
 test('the union of aufs layers is what the layers make in memory', (t) => {
@@ -41,28 +35,10 @@ rootTest('the union of overlay layers is what the layers make in memory (root)',
 })
 
 function checkLayers(dialect: Dialect): void {
-  const base = mkdtempSync(join(tmpdir(), 'imgtool-upper-'))
-  try {
-    fc.assert(
-      fc.property(layers, (list) => {
-        let left: RandomLayers = list
-        for (;;) {
-          const inMemory = mergeLayers(left)
-          const onDisk = stackLayers(join(base, 'stack'), left, dialect)
-          if (!isDeepStrictEqual(onDisk, inMemory)) throw new Error(explain(left, onDisk, inMemory))
-          if (!('refused' in inMemory)) break
-          left = without(left, inMemory)
-        }
-      }),
-      {numRuns: runs, includeErrorInReport: true},
-    )
-  } finally {
-    rmSync(base, {recursive: true})
-  }
-}
-
-function explain(list: RandomLayers, onDisk: Outcome, inMemory: Outcome): string {
-  return [...titlesOf(list), 'as a union:', inspect(onDisk), 'in memory:', inspect(inMemory)].join('\n')
+  compareLayers(
+    (base, list) => stackLayers(base, list, dialect),
+    (_, list) => mergeLayers(list),
+  )
 }
 
 function stackLayers(base: string, list: RandomLayers, dialect: Dialect): Outcome {
