@@ -20,7 +20,7 @@ import {setTimeout as sleep} from 'node:timers/promises'
 import type {Digest} from '../digest.ts'
 import type {Driver} from '../driver/driver.ts'
 import {isOfBuilder, isPlaceID} from '../driver/place-id.ts'
-import {makeStaging, removeLeftovers, removeLeftoversIn} from '../driver/staging.ts'
+import {makeStaging, removeLeftoversIn} from '../driver/staging.ts'
 import {stagingName} from '../driver/staging-name.ts'
 import {ImgtoolError} from '../errors.ts'
 import {parseDocument} from '../image/json.ts'
@@ -149,7 +149,6 @@ export class StoreWriter implements Disposable {
       'open the layers of the store',
     )
     try {
-      removeLeftovers(parent, noTarget)
       const {name, descriptor} = makeStaging(parent, noTarget, 'a layer')
       return new NewLayer(join(this.#root, temporaryName, name), descriptor, this.#root)
     } finally {
