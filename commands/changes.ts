@@ -1,6 +1,7 @@
-import {Args, Flags} from '@oclif/core'
+import {Args} from '@oclif/core'
 import type {ListedChanges} from '../src/changes.ts'
 import {BaseCommand} from '../src/cli/base-command.ts'
+import {containerDriverFlag, storeArgument} from '../src/cli/store-options.ts'
 import {changeDocument, formatChanges} from '../src/view/changes.ts'
 
 export default class Changes extends BaseCommand<typeof Changes> {
@@ -9,18 +10,11 @@ export default class Changes extends BaseCommand<typeof Changes> {
     `As docker diff: A is added, C changed, D deleted; a directory is changed with anything that is in it. Of an image, what its topmost layer has changed.
 A container is known by its name, its id or how that begins. It works for the drivers overlay2, vfs and aufs, and nothing is written.`
   static override readonly args = {
-    store: Args.string({
-      description: 'data-root of docker, such as /var/lib/docker',
-      ignoreStdin: true,
-      required: true,
-    }),
+    store: storeArgument,
     name: Args.string({description: 'container, or image', ignoreStdin: true, required: true}),
   }
   static override readonly flags = {
-    driver: Flags.string({
-      char: 'd',
-      description: 'whose containers are meant  [default: the only driver with images]',
-    }),
+    driver: containerDriverFlag,
   }
   static override readonly examples = [
     '<%= config.bin %> <%= command.id %> /var/lib/docker web',

@@ -4,6 +4,7 @@ import {BaseCommand} from '../src/cli/base-command.ts'
 import {checkCompressor, compressorFlags, layerCompressions} from '../src/cli/compression-flags.ts'
 import {forceFlag, tagFlag} from '../src/cli/shared-options.ts'
 import {parseSourceDateEpoch} from '../src/cli/source-date-epoch.ts'
+import {containerDriverFlag, storeArgument} from '../src/cli/store-options.ts'
 import type {CommitResult} from '../src/commit.ts'
 import {parseDestination, standardOutput} from '../src/destination.ts'
 import {ImgtoolError} from '../src/errors.ts'
@@ -17,11 +18,7 @@ export default class Commit extends BaseCommand<typeof Commit> {
 The image is as old as the end of the container, so that the same container gives the same image. It works for the drivers overlay2, vfs and aufs.
 DESTINATION is as for convert: FORMAT:PATH[:NAME], or a path that ends in .tar (docker-archive), .oci.tar (oci-archive) or a slash (oci).`
   static override readonly args = {
-    store: Args.string({
-      description: 'data-root of docker, such as /var/lib/docker',
-      ignoreStdin: true,
-      required: true,
-    }),
+    store: storeArgument,
     container: Args.string({description: 'its name, its id or how that begins', ignoreStdin: true, required: true}),
     destination: Args.string({description: 'where the image goes  [default: the data-root]', ignoreStdin: true}),
   }
@@ -31,10 +28,7 @@ DESTINATION is as for convert: FORMAT:PATH[:NAME], or a path that ends in .tar (
       options: layerCompressions,
     })(),
     ...compressorFlags,
-    driver: Flags.string({
-      char: 'd',
-      description: 'whose containers are meant  [default: the only driver with images]',
-    }),
+    driver: containerDriverFlag,
     force: forceFlag,
     message: Flags.string({char: 'm', description: 'comment of the step in the history'}),
     tag: tagFlag,

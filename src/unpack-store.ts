@@ -20,9 +20,9 @@ import {type NewTarSplit, TarSplitFile} from './store/tar-split-file.ts'
 import {TarSplitThread} from './store/tar-split-thread.ts'
 import {StoreWriter} from './store/writer.ts'
 import {startThreads, type Threads} from './threads.ts'
-import {Counter, type Progress, requireSystem} from './unpack.ts'
+import {Counter, type RunOptions, requireSystem} from './unpack.ts'
 
-export interface UnpackStoreOptions {
+export interface UnpackStoreOptions extends RunOptions {
   /** Names instead of those that the images have. */
   readonly names?: readonly string[]
   /**
@@ -30,15 +30,6 @@ export interface UnpackStoreOptions {
    * it was, and shows another tree. @default false
    */
   readonly asDockerd?: boolean
-  /** Wait until the disk has a layer before it is one of the store. @default false */
-  readonly sync?: boolean
-  readonly threads?: number | undefined
-  readonly limits?: Limits
-  readonly onWarning?: OnWarning
-  /** Called once before anything is written, with what cannot be kept without privileges, one sentence. */
-  readonly onStart?: (losses: string | undefined) => void
-  readonly onProgress?: (progress: Progress) => void
-  readonly signal?: AbortSignal
 }
 
 export interface UnpackStoreResult {

@@ -11,15 +11,9 @@ import type {Entry} from './layer/tar/entry.ts'
 import {defaultLimits, type Limits} from './limits.ts'
 import {startThreads, type Threads} from './threads.ts'
 
-export interface UnpackOptions {
-  /** Unpack over a directory that is not empty: the image's entries replace what is in their way. @default false */
-  readonly force?: boolean
-  /**
-   * Read and verify everything, write nothing. The tree is made in memory, about 500 bytes an entry, so that it refuses what
-   * only shows in the tree, such as a hard link to nothing; what an occupied target holds is not looked at. @default false
-   */
-  readonly dryRun?: boolean
-  /** Wait until the disk has everything before the target appears. @default false */
+/** How images are unpacked, whatever onto. */
+export interface RunOptions {
+  /** Wait until the disk has everything before it appears. @default false */
   readonly sync?: boolean
   /**
    * With 1 everything is done by the calling thread, with more there are others for files, digests and decompression. By default
@@ -34,6 +28,16 @@ export interface UnpackOptions {
   readonly onProgress?: (progress: Progress) => void
   /** Ends the run; nothing is left behind. */
   readonly signal?: AbortSignal
+}
+
+export interface UnpackOptions extends RunOptions {
+  /** Unpack over a directory that is not empty: the image's entries replace what is in their way. @default false */
+  readonly force?: boolean
+  /**
+   * Read and verify everything, write nothing. The tree is made in memory, about 500 bytes an entry, so that it refuses what
+   * only shows in the tree, such as a hard link to nothing; what an occupied target holds is not looked at. @default false
+   */
+  readonly dryRun?: boolean
 }
 
 export interface Progress {
