@@ -18,55 +18,41 @@ import {LowerLayers} from './lower.ts'
 import {mountAufs} from './mount-aufs.ts'
 import {isMounted, unmount} from './mounts.ts'
 import {isPlaceID} from './place-id.ts'
-import {faultsOf, homeMode, makeDirectory, Places} from './places.ts'
+import {faultsOf, homeMode, makeDirectory, mounted, PlaceDriver, Places} from './places.ts'
 import {listDirectory, removeTree} from './remove.ts'
 import {readSmallFile, writeSmallFile} from './small-file.ts'
 import {startUpper} from './upper.ts'
 
-export class AufsDriver implements Driver {
+export class AufsDriver extends PlaceDriver implements Driver {
   readonly name = 'aufs'
   readonly maximumLayers = Number.POSITIVE_INFINITY
   readonly contents = new UnionContents({
-    open: (id) => this.#places.open(id),
+    open: (id) => this.places.open(id),
     parents: (id) => this.parents(id),
     reader: aufsDialect,
   })
   readonly #home: string
-  /** The changes; a place is there when these are. */
-  readonly #places: Places
 
   /** @param store docker's data-root; it is there, and nothing is made in it before the first place is */
   constructor(store: string) {
+    // A place is there when its changes are.
+    super(new Places(resolve(store), 'aufs', 'diff'))
     this.#home = join(resolve(store), 'aufs')
-    this.#places = new Places(resolve(store), 'aufs', 'diff')
   }
 
   create(id: PlaceID, parent: PlaceID | undefined): void {
     const below = parent === undefined ? [] : [parent, ...this.parents(parent)]
     // First, so that nobody takes what is beside it for something that is left.
-    this.#places.create(id, (place) => os.check(os.changeMode(place, 0o755), 'set the mode of', id))
+    this.places.create(id, (place) => os.check(os.changeMode(place, 0o755), 'set the mode of', id))
     this.#within('mnt', (mounts) => void os.makeDirectoryAt(mounts, id, 0o755))
     this.#within('layers', (lists) => writeSmallFile(lists, id, below.map((one) => `${one}\n`).join(''), 0o644))
-  }
-
-  release(id: PlaceID): void {
-    this.#places.release(id)
-  }
-
-  isLocked(id: PlaceID): boolean {
-    return this.#places.isLocked(id)
-  }
-
-  exists(id: PlaceID): boolean {
-    return this.#places.exists(id)
   }
 
   remove(id: PlaceID): void {
     const target = join(this.#home, 'mnt', id)
     if (!this.exists(id)) return
-    if (isMounted(target))
-      throw new ImgtoolError('STORE_INVALID', `The place "${id}" is mounted`, {hint: 'Unmount it first'})
-    this.#places.remove(id)
+    if (isMounted(target)) throw mounted(id)
+    this.places.remove(id)
     this.#within('mnt', (mounts) => void os.removeDirectoryAt(mounts, id))
     this.#within('layers', (lists) => void os.unlinkAt(lists, id))
     this.#removeWork(id)
@@ -85,16 +71,19 @@ export class AufsDriver implements Driver {
   get(id: PlaceID, {isWritable}: {readonly isWritable: boolean}): string {
     const target = join(this.#home, 'mnt', id)
     if (isMounted(target)) return target
-    const below = this.parents(id).map((parent) => join(this.#places.path, parent))
-    const own = join(this.#places.path, id)
-    if (isWritable) mountAufs({lowers: below, upper: own, work: this.#workOf(id), target})
-    else mountAufs({lowers: [own, ...below], target})
+    if (!isWritable) this.mount(id, target)
+    else
+      mountAufs({
+        lowers: this.#paths(this.parents(id)),
+        upper: join(this.places.path, id),
+        work: this.#workOf(id),
+        target,
+      })
     return target
   }
 
   mount(id: PlaceID, target: string): void {
-    const lowers = [id, ...this.parents(id)].map((each) => join(this.#places.path, each))
-    mountAufs({lowers, target: resolve(target)})
+    mountAufs({lowers: this.#paths([id, ...this.parents(id)]), target: resolve(target)})
   }
 
   put(id: PlaceID): void {
@@ -116,13 +105,9 @@ export class AufsDriver implements Driver {
   }
 
   tidy(): void {
-    this.#places.tidy()
+    this.places.tidy()
     for (const id of this.#left('layers')) this.#within('layers', (lists) => void os.unlinkAt(lists, id))
     for (const id of this.#left('mnt')) this.#within('mnt', (mounts) => void os.removeDirectoryAt(mounts, id))
-  }
-
-  list(): PlaceID[] {
-    return this.#places.list()
   }
 
   status(): (readonly [string, string])[] {
@@ -134,18 +119,18 @@ export class AufsDriver implements Driver {
   }
 
   startLayer(id: PlaceID, options: LayerOptions): LayerTarget {
-    if (options.isAlone) return startLonePlace(this.#places.open(id), aufsDialect, options)
+    if (options.isAlone) return startLonePlace(this.places.open(id), aufsDialect, options)
     const parents = this.parents(id)
-    const lower = new LowerLayers(parents.length, (layer) => this.#places.open(parents[layer]!), aufsDialect)
-    return startUpper(this.#places.open(id), lower, aufsDialect, options)
+    const lower = new LowerLayers(parents.length, (layer) => this.places.open(parents[layer]!), aufsDialect)
+    return startUpper(this.places.open(id), lower, aufsDialect, options)
   }
 
-  [Symbol.dispose](): void {
-    this.#places[Symbol.dispose]()
+  #paths(ids: readonly PlaceID[]): string[] {
+    return ids.map((id) => join(this.places.path, id))
   }
 
   #left(name: 'layers' | 'mnt'): PlaceID[] {
-    if (this.#places.find() === undefined) return []
+    if (this.places.find() === undefined) return []
     const names = this.#within(name, listDirectory)
     return names.filter((id) => isPlaceID(id) && !this.exists(id))
   }

@@ -19,7 +19,7 @@ import {LowerLayers} from './lower.ts'
 import {mountOverlay} from './mount-overlay.ts'
 import {isMounted, unmount} from './mounts.ts'
 import {isPlaceID} from './place-id.ts'
-import {faultsOf, homeMode, makeDirectory, Places} from './places.ts'
+import {faultsOf, homeMode, makeDirectory, mounted, PlaceDriver, Places} from './places.ts'
 import {readPrivileges} from './privileges.ts'
 import {readSmallFile, writeSmallFile} from './small-file.ts'
 import {startUpper} from './upper.ts'
@@ -28,7 +28,7 @@ import {startUpper} from './upper.ts'
 const linkLength = 26
 const linksName = 'l'
 
-export class Overlay2Driver implements Driver {
+export class Overlay2Driver extends PlaceDriver implements Driver {
   readonly name = 'overlay2'
   /** A container has two layers of its own, the upper one on at most 128 others. @see moby overlay.go, maxDepth */
   readonly maximumLayers = 127
@@ -37,18 +37,17 @@ export class Overlay2Driver implements Driver {
     parents: (id) => this.parents(id),
     reader: anyOverlay,
   })
-  readonly #places: Places
   readonly #dialect = overlayDialect(readPrivileges().canMakeDevices ? 'trusted' : 'user')
 
   /** @param store docker's data-root; it is there, and nothing is made in it before the first place is */
   constructor(store: string) {
-    this.#places = new Places(resolve(store), 'overlay2')
+    super(new Places(resolve(store), 'overlay2'))
   }
 
   create(id: PlaceID, parent: PlaceID | undefined): void {
     const lower = parent === undefined ? undefined : this.#lowerOf(parent)
     const link = makeLinkName()
-    this.#places.create(id, (place) => {
+    this.places.create(id, (place) => {
       makeDirectoryIn(place, 'diff', 0o755)
       writeSmallFile(place, 'link', link, 0o644)
       if (lower !== undefined) {
@@ -57,30 +56,16 @@ export class Overlay2Driver implements Driver {
       }
       os.check(os.changeMode(place, homeMode), 'set the mode of', id)
     })
-    const links = makeDirectory(join(this.#places.path, linksName), 0o700)
-    os.check(os.symlinkAt(`../${id}/diff`, links, link), 'link', link)
-    os.close(links)
+    os.check(this.#makeLink(id, link), 'link', link)
     if (parent !== undefined) this.#markCommitted(parent)
-  }
-
-  release(id: PlaceID): void {
-    this.#places.release(id)
-  }
-
-  isLocked(id: PlaceID): boolean {
-    return this.#places.isLocked(id)
-  }
-
-  exists(id: PlaceID): boolean {
-    return this.#places.exists(id)
   }
 
   remove(id: PlaceID): void {
     if (!this.exists(id)) return
-    if (isMounted(join(this.#places.path, id, 'merged'))) throw busy(id)
+    if (isMounted(join(this.places.path, id, 'merged'))) throw mounted(id)
     const link = this.#read(id, 'link')
-    this.#places.remove(id)
-    if (link !== undefined && isLinkName(link)) os.unlinkAt(this.#places.find()!, `${linksName}/${link}`)
+    this.places.remove(id)
+    if (link !== undefined && isLinkName(link)) os.unlinkAt(this.places.find()!, `${linksName}/${link}`)
   }
 
   parents(id: PlaceID): PlaceID[] {
@@ -89,35 +74,29 @@ export class Overlay2Driver implements Driver {
   }
 
   mount(id: PlaceID, target: string): void {
-    const lowers = [id, ...this.parents(id)].map((each) => join(this.#places.path, each, 'diff'))
-    mountOverlay({lowers, target: resolve(target), userxattr: this.#dialect.name === 'overlay-user'})
+    mountOverlay({lowers: this.#paths([id, ...this.parents(id)]), target: resolve(target), userxattr: this.#isUser})
   }
 
   get(id: PlaceID, {isWritable}: {readonly isWritable: boolean}): string {
-    const path = (name: string, of = id) => join(this.#places.path, of, name)
-    const target = path('merged')
+    const target = join(this.places.path, id, 'merged')
     if (isMounted(target)) return target
     mkdirSync(target, {recursive: true, mode: 0o700})
-    const below = this.parents(id).map((parent) => path('diff', parent))
-    const userxattr = this.#dialect.name === 'overlay-user'
-    const isUpper = isWritable && below.length > 0
-    if (isUpper) mountOverlay({lowers: below, upper: path('diff'), work: path('work'), target, userxattr})
-    else mountOverlay({lowers: [path('diff'), ...below], target, userxattr})
+    const below = this.parents(id)
+    if (isWritable && below.length > 0) {
+      const [upper, work] = ['diff', 'work'].map((name) => join(this.places.path, id, name))
+      mountOverlay({lowers: this.#paths(below), upper, work, target, userxattr: this.#isUser})
+    } else this.mount(id, target)
     return target
   }
 
   put(id: PlaceID): void {
-    const target = join(this.#places.path, id, 'merged')
+    const target = join(this.places.path, id, 'merged')
     if (isMounted(target)) unmount(target)
     os.removeDirectoryAt(os.AT_FDCWD, fromText(target))
   }
 
-  list(): PlaceID[] {
-    return this.#places.list()
-  }
-
   status(): (readonly [string, string])[] {
-    return [['Backing Filesystem', fileSystemName(statfsSync(this.#places.path).type)]]
+    return [['Backing Filesystem', fileSystemName(statfsSync(this.places.path).type)]]
   }
 
   startLayer(id: PlaceID, options: LayerOptions): LayerTarget {
@@ -127,10 +106,6 @@ export class Overlay2Driver implements Driver {
     return startUpper(this.#openDiff(id), lower, this.#dialect, options)
   }
 
-  [Symbol.dispose](): void {
-    this.#places[Symbol.dispose]()
-  }
-
   faults(id: PlaceID): string[] {
     return [...faultsOf(() => this.#requireLink(id)), ...faultsOf(() => this.parents(id))]
   }
@@ -138,13 +113,7 @@ export class Overlay2Driver implements Driver {
   /** The link by which others know a place. */
   mend(id: PlaceID): boolean {
     const link = this.#read(id, 'link')
-    if (link === undefined || !isLinkName(link)) return false
-    const links = makeDirectory(join(this.#places.path, linksName), 0o700)
-    try {
-      return os.symlinkAt(`../${id}/diff`, links, link) === 0
-    } finally {
-      os.close(links)
-    }
+    return link !== undefined && isLinkName(link) && this.#makeLink(id, link) === 0
   }
 
   /** Links that lead nowhere. */
@@ -160,13 +129,31 @@ export class Overlay2Driver implements Driver {
   }
 
   tidy(): void {
-    this.#places.tidy()
+    this.places.tidy()
     const dead = this.remains()
     this.#withinLinks((links) => dead.map((path) => os.unlinkAt(links, basename(path))))
   }
 
+  /** Deletions are spelled as in a user namespace. */
+  get #isUser(): boolean {
+    return this.#dialect.name === 'overlay-user'
+  }
+
+  #paths(ids: readonly PlaceID[]): string[] {
+    return ids.map((id) => join(this.places.path, id, 'diff'))
+  }
+
+  #makeLink(id: PlaceID, link: string): number {
+    const links = makeDirectory(join(this.places.path, linksName), 0o700)
+    try {
+      return os.symlinkAt(`../${id}/diff`, links, link)
+    } finally {
+      os.close(links)
+    }
+  }
+
   #withinLinks<Result>(use: (links: number) => Result[]): Result[] {
-    const home = this.#places.find()
+    const home = this.places.find()
     const links = home === undefined ? os.ENOENT : os.openAt(home, linksName, os.O_PATH | os.O_DIRECTORY)
     if (links < 0) return []
     try {
@@ -176,31 +163,34 @@ export class Overlay2Driver implements Driver {
     }
   }
 
-  #requireLink(id: PlaceID): void {
+  #linkOf(id: PlaceID): string {
     const link = this.#read(id, 'link')
     if (link === undefined || !isLinkName(link)) throw broken(id, 'it has no link')
-    const leadsTo = placeOf(os.readLinkAt(this.#places.find()!, `${linksName}/${link}`))
+    return link
+  }
+
+  #requireLink(id: PlaceID): void {
+    const link = this.#linkOf(id)
+    const leadsTo = placeOf(os.readLinkAt(this.places.find()!, `${linksName}/${link}`))
     if (leadsTo !== id) throw broken(id, `no link ${linksName}/${link} leads to it`)
   }
 
   /** What a child of a place has as its `lower`. */
   #lowerOf(parent: PlaceID): string {
-    const link = this.#read(parent, 'link')
-    if (link === undefined || !isLinkName(link)) throw broken(parent, 'it has no link')
+    const lower = `${linksName}/${this.#linkOf(parent)}`
     const below = this.#read(parent, 'lower')
-    const lower = `${linksName}/${link}`
     return below === undefined ? lower : `${lower}:${below}`
   }
 
   #follow(id: PlaceID, link: string): PlaceID {
     const name = link.startsWith(`${linksName}/`) ? link.slice(linksName.length + 1) : ''
-    const parent = isLinkName(name) ? placeOf(os.readLinkAt(this.#places.find()!, link)) : undefined
+    const parent = isLinkName(name) ? placeOf(os.readLinkAt(this.places.find()!, link)) : undefined
     if (parent === undefined || !this.exists(parent)) throw broken(id, `its layer ${printableText(link)} is missing`)
     return parent
   }
 
   #read(id: PlaceID, name: string): string | undefined {
-    const place = this.#places.open(id)
+    const place = this.places.open(id)
     try {
       return readSmallFile(place, name)
     } finally {
@@ -209,7 +199,7 @@ export class Overlay2Driver implements Driver {
   }
 
   #openDiff(id: PlaceID): number {
-    const place = this.#places.open(id)
+    const place = this.places.open(id)
     try {
       return os.check(os.openAt(place, 'diff', os.O_PLACE), `open the files of "${id}"`)
     } finally {
@@ -219,7 +209,7 @@ export class Overlay2Driver implements Driver {
 
   /** Docker mounts what has a child read-only from then on. */
   #markCommitted(id: PlaceID): void {
-    const place = this.#places.open(id)
+    const place = this.places.open(id)
     try {
       writeSmallFile(place, 'committed', '', 0o600)
     } finally {
@@ -256,8 +246,4 @@ function makeDirectoryIn(place: number, name: string, mode: number): void {
 
 function broken(id: PlaceID, why: string): ImgtoolError {
   return new ImgtoolError('STORE_INVALID', `The place "${printableText(id)}" cannot be used: ${why}`)
-}
-
-function busy(id: PlaceID): ImgtoolError {
-  return new ImgtoolError('STORE_INVALID', `The place "${printableText(id)}" is mounted`, {hint: 'Unmount it first'})
 }

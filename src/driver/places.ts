@@ -4,7 +4,7 @@ import {join} from 'node:path'
 import {ImgtoolError} from '../errors.ts'
 import * as os from '../os/libc.ts'
 import {fromText, printableText} from '../text.ts'
-import type {PlaceID} from './driver.ts'
+import type {Driver, PlaceID} from './driver.ts'
 import {checkPlaceID, isPlaceID} from './place-id.ts'
 import {readPrivileges} from './privileges.ts'
 import {removeTree} from './remove.ts'
@@ -157,6 +157,35 @@ export class Places implements Disposable {
   }
 }
 
+/** What drivers have in common whose places are directories. */
+export abstract class PlaceDriver implements Pick<Driver, 'release' | 'isLocked' | 'exists' | 'list'>, Disposable {
+  protected readonly places: Places
+
+  constructor(places: Places) {
+    this.places = places
+  }
+
+  release(id: PlaceID): void {
+    this.places.release(id)
+  }
+
+  isLocked(id: PlaceID): boolean {
+    return this.places.isLocked(id)
+  }
+
+  exists(id: PlaceID): boolean {
+    return this.places.exists(id)
+  }
+
+  list(): PlaceID[] {
+    return this.places.list()
+  }
+
+  [Symbol.dispose](): void {
+    this.places[Symbol.dispose]()
+  }
+}
+
 /**
  * Makes a directory of docker's own where it is missing, with docker's mode whatever the umask.
  *
@@ -180,6 +209,10 @@ export function faultsOf(use: () => unknown): string[] {
     if (error instanceof ImgtoolError && error.code === 'STORE_INVALID') return [error.message]
     throw error
   }
+}
+
+export function mounted(id: PlaceID): ImgtoolError {
+  return new ImgtoolError('STORE_INVALID', `The place "${printableText(id)}" is mounted`, {hint: 'Unmount it first'})
 }
 
 export function missing(id: PlaceID): ImgtoolError {

@@ -11,54 +11,41 @@ import {copyTree} from './copy-tree.ts'
 import type {Driver, LayerOptions, LayerTarget, PlaceID} from './driver.ts'
 import {InPlace} from './in-place.ts'
 import {mountBound} from './mounts.ts'
-import {missing, Places} from './places.ts'
+import {missing, PlaceDriver, Places} from './places.ts'
 import {readPrivileges} from './privileges.ts'
 
 /** Mode of a place that has no parent, before a layer says otherwise. */
 const placeMode = 0o755
 
-export class VfsDriver implements Driver {
+export class VfsDriver extends PlaceDriver implements Driver {
   readonly name = 'vfs'
   readonly maximumLayers = Number.POSITIVE_INFINITY
-  readonly contents = new TreeContents((id) => this.#places.open(id))
-  readonly #places: Places
+  readonly contents = new TreeContents((id) => this.places.open(id))
   /** Places that were made without a parent and are still empty. */
   readonly #bases = new Set<PlaceID>()
 
   /** @param store docker's data-root; it is there, and nothing is made in it before the first place is */
   constructor(store: string) {
-    this.#places = new Places(resolve(store), 'vfs', 'dir')
+    super(new Places(resolve(store), 'vfs', 'dir'))
   }
 
   /** Copies the parent's tree; where the file system can share contents, they are. */
   create(id: PlaceID, parent: PlaceID | undefined): void {
     if (parent === undefined) {
-      this.#places.create(id, (place) => os.check(os.changeMode(place, placeMode), 'set the mode of', id))
+      this.places.create(id, (place) => os.check(os.changeMode(place, placeMode), 'set the mode of', id))
       this.#bases.add(id)
       return
     }
-    const from = this.#places.open(parent)
+    const from = this.places.open(parent)
     try {
-      this.#places.create(id, (place) => copyTree(from, place))
+      this.places.create(id, (place) => copyTree(from, place))
     } finally {
       os.close(from)
     }
   }
 
-  release(id: PlaceID): void {
-    this.#places.release(id)
-  }
-
-  isLocked(id: PlaceID): boolean {
-    return this.#places.isLocked(id)
-  }
-
-  exists(id: PlaceID): boolean {
-    return this.#places.exists(id)
-  }
-
   remove(id: PlaceID): void {
-    this.#places.remove(id)
+    this.places.remove(id)
     this.#bases.delete(id)
   }
 
@@ -70,7 +57,7 @@ export class VfsDriver implements Driver {
   /** @throws {ImgtoolError} STORE_INVALID for what is not there */
   get(id: PlaceID): string {
     if (!this.exists(id)) throw missing(id)
-    return join(this.#places.path, id)
+    return join(this.places.path, id)
   }
 
   mount(id: PlaceID, target: string): void {
@@ -95,11 +82,7 @@ export class VfsDriver implements Driver {
   }
 
   tidy(): void {
-    this.#places.tidy()
-  }
-
-  list(): PlaceID[] {
-    return this.#places.list()
+    this.places.tidy()
   }
 
   /** Nothing: docker says no more of vfs than its name. */
@@ -112,7 +95,7 @@ export class VfsDriver implements Driver {
    * failed is to be removed.
    */
   startLayer(id: PlaceID, {onWarning, thread, onImplied}: LayerOptions): LayerTarget {
-    const root = this.#places.open(id)
+    const root = this.places.open(id)
     const changes = new InPlace(root, readPrivileges(), onWarning, thread, onImplied)
     const close = () => {
       changes.close()
@@ -127,9 +110,5 @@ export class VfsDriver implements Driver {
       throw error
     }
     return {changes, finish: () => changes.finish(), close}
-  }
-
-  [Symbol.dispose](): void {
-    this.#places[Symbol.dispose]()
   }
 }
