@@ -8,6 +8,8 @@ import {run} from './run.ts'
 export interface Dockerd {
   readonly host: string
   readonly dataRoot: string
+  /** Of the containerd that it runs. */
+  readonly containerdSocket: string
   /** Runs Debian's docker client, whose version is the daemon's; gives its standard output. */
   docker(...words: readonly string[]): Promise<string>
   /** The exact bytes of an image's config, as the daemon keeps them. */
@@ -23,24 +25,24 @@ export async function startDockerd(
   mkdirSync(directory, {recursive: true})
   const host = `unix://${join(directory, 'docker.sock')}`
   const dataRoot = join(directory, 'data')
-  const daemon = spawnDaemon(directory, host, dataRoot, driver)
+  const execRoot = join(directory, 'x')
+  const containerdSocket = join(execRoot, 'containerd/containerd.sock')
+  const daemon = spawnDaemon(directory, host, {dataRoot, execRoot}, driver)
   const docker = (...words: readonly string[]) => run('/usr/bin/docker', words, {env: {DOCKER_HOST: host}})
   const stop = () => stopDaemon(daemon)
   const content = join(dataRoot, 'image', driver, 'imagedb/content/sha256')
   const config = (imageID: string) => readFileSync(join(content, imageID.replace('sha256:', '')))
   await untilReady(daemon, docker, join(directory, 'dockerd.log'))
-  return {host, dataRoot, docker, config, stop}
+  return {host, dataRoot, containerdSocket, docker, config, stop}
 }
 
-function spawnDaemon(directory: string, host: string, dataRoot: string, driver: string): ChildProcess {
-  const places = [
-    '--data-root',
-    dataRoot,
-    '--exec-root',
-    join(directory, 'x'),
-    '--pidfile',
-    join(directory, 'dockerd.pid'),
-  ]
+function spawnDaemon(
+  directory: string,
+  host: string,
+  {dataRoot, execRoot}: {readonly dataRoot: string; readonly execRoot: string},
+  driver: string,
+): ChildProcess {
+  const places = ['--data-root', dataRoot, '--exec-root', execRoot, '--pidfile', join(directory, 'dockerd.pid')]
   const network = ['--iptables=false', '--ip6tables=false', '--ip-forward=false', '--bridge=none']
   const log = openSync(join(directory, 'dockerd.log'), 'w')
   const words = [...places, '-H', host, '--storage-driver', driver, ...network]

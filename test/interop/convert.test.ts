@@ -210,9 +210,8 @@ function podman(...words: string[]): Promise<string> {
 
 /** Imports to the containerd that dockerd runs. @returns the names of the images */
 async function importToContainerd(t: ExecutionContext, archive: string): Promise<string[]> {
-  await startOnce()
-  const ctr = (...words: string[]) =>
-    run('ctr', ['-a', join(scratch, 'dockerd/exec/containerd/containerd.sock'), '-n', 'convert', ...words])
+  const {containerdSocket} = await startOnce()
+  const ctr = (...words: string[]) => run('ctr', ['-a', containerdSocket, '-n', 'convert', ...words])
   await ctr('images', 'import', '--all-platforms', '--no-unpack', archive)
   const names = (await ctr('images', 'list', '-q')).trim().split('\n')
   t.log(names.join())
