@@ -6,10 +6,9 @@ import {type EntrySink, TarParser} from '../layer/tar/parser.ts'
 import type {Limits} from '../limits.ts'
 import {type ByteString, printable} from '../text.ts'
 import {Crc64} from './crc64.ts'
-import {fileLine, segmentLine, segmentSize} from './tar-split.ts'
+import {segmentSize} from './tar-split.ts'
+import {TarSplitLines} from './tar-split-lines.ts'
 
-/** Bytes of JSON that are handed on at a time. */
-const outputSize = 256 * 1024
 /** Raw bytes that are kept before they become a segment, although no file has come: room for the largest extension headers. */
 const maximumRaw = 4 * segmentSize
 
@@ -26,12 +25,9 @@ const maximumRaw = 4 * segmentSize
  */
 export class TarSplitWriter implements EntrySink {
   readonly #parser: TarParser
-  readonly #write: (json: Buffer) => void
+  readonly #lines: TarSplitLines
   readonly #checksum = new Crc64()
   readonly #names = new Set<ByteString>()
-  #lines: string[] = []
-  #linesSize = 0
-  #position = 0
   /** Copies of raw bytes of earlier chunks. */
   #raw: Buffer[] = []
   #rawSize = 0
@@ -42,9 +38,9 @@ export class TarSplitWriter implements EntrySink {
   #used = 0
   #file: {readonly name: ByteString; readonly size: number} | undefined
 
-  /** @param write takes the JSON, piece by piece; a piece is its own */
+  /** @param write takes the JSON, piece by piece; a piece is valid until it returns */
   constructor(limits: Limits, write: (json: Buffer) => void) {
-    this.#write = write
+    this.#lines = new TarSplitLines(write)
     this.#parser = new TarParser(this, limits)
   }
 
@@ -75,8 +71,8 @@ export class TarSplitWriter implements EntrySink {
     this.#chunk = Buffer.alloc(0)
     this.#used = 0
     this.#endSegment(this.#start)
-    this.#line(segmentLine(this.#chunk, this.#position))
-    this.#flush()
+    this.#lines.segment(this.#chunk)
+    this.#lines.flush()
   }
 
   /** Of the tar's parser, for nobody else. */
@@ -100,7 +96,7 @@ export class TarSplitWriter implements EntrySink {
     if (file === undefined) return
     this.#file = undefined
     this.#requireNew(file.name)
-    this.#line(fileLine(file.name, file.size, this.#checksum.finish(), this.#position))
+    this.#lines.file(file.name, file.size, this.#checksum.finish())
   }
 
   /** Of the tar's parser, for nobody else. */
@@ -111,7 +107,7 @@ export class TarSplitWriter implements EntrySink {
 
   #addFile(name: ByteString): void {
     this.#requireNew(name)
-    this.#line(fileLine(name, 0, undefined, this.#position))
+    this.#lines.file(name, 0, undefined)
   }
 
   #requireNew(name: ByteString): void {
@@ -132,7 +128,7 @@ export class TarSplitWriter implements EntrySink {
     const bytes = this.#rawSize === 0 ? tail : Buffer.concat([...this.#raw, tail])
     this.#raw = []
     this.#rawSize = 0
-    this.#line(segmentLine(bytes, this.#position))
+    this.#lines.segment(bytes)
   }
 
   /** Keeps what is raw of the chunk up to there; what is no header is cut into segments at once. */
@@ -144,19 +140,6 @@ export class TarSplitWriter implements EntrySink {
     this.#raw.push(Buffer.from(bytes))
     this.#rawSize += bytes.length
     this.#used = end
-  }
-
-  #line(line: string): void {
-    this.#position++
-    this.#lines.push(line)
-    this.#linesSize += line.length
-    if (this.#linesSize >= outputSize) this.#flush()
-  }
-
-  #flush(): void {
-    this.#write(Buffer.from(this.#lines.join(''), 'latin1'))
-    this.#lines = []
-    this.#linesSize = 0
   }
 }
 

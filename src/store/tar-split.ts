@@ -6,8 +6,8 @@
  * @see vbatts/tar-split tar/storage/entry.go, packer.go
  */
 import {ImgtoolError} from '../errors.ts'
-import {decodeString, encodeString} from '../image/go-json.ts'
-import {type ByteString, isText} from '../text.ts'
+import {decodeString} from '../image/go-json.ts'
+import type {ByteString} from '../text.ts'
 import type {Checksum} from './crc64.ts'
 
 /** What stands in one line. */
@@ -23,25 +23,6 @@ export const segmentSize = 1024 * 1024
  * headers of an entry as one segment, whatever their size.
  */
 export const maximumLine = 8 * 1024 * 1024
-
-/** Writes a line of raw bytes. */
-export function segmentLine(bytes: Buffer, position: number): ByteString {
-  return `{"type":2,"payload":"${bytes.toString('base64')}","position":${position}}\n`
-}
-
-/**
- * Writes a line of a file, or of an entry without content.
- *
- * @param checksum undefined where the size is 0
- */
-export function fileLine(name: ByteString, size: number, checksum: Checksum | undefined, position: number): ByteString {
-  const spelled = isText(name)
-    ? `"name":${encodeString(name)}`
-    : `"name_raw":"${Buffer.from(name, 'latin1').toString('base64')}"`
-  const sized = size === 0 ? '' : `,"size":${size}`
-  const payload = checksum === undefined ? 'null' : `"${toBytes(checksum).toString('base64')}"`
-  return `{"type":1,${spelled}${sized},"payload":${payload},"position":${position}}\n`
-}
 
 // All that Go's encoder ever writes for this structure, and so nothing that could be nested or named twice.
 const segmentPattern = /^\{"type":2,"payload":(?:null|"([A-Za-z0-9+/]*={0,2})"),"position":(\d+)\}$/
@@ -75,13 +56,6 @@ export function parseLine(line: ByteString, position: number): Piece {
 
 function requirePosition(text: string, position: number): void {
   if (Number(text) !== position) throw invalid(position, `it says of itself to be number ${text}`)
-}
-
-function toBytes({high, low}: Checksum): Buffer {
-  const bytes = Buffer.alloc(8)
-  bytes.writeUInt32BE(high, 0)
-  bytes.writeUInt32BE(low, 4)
-  return bytes
 }
 
 function toChecksum(base64: string): Checksum {

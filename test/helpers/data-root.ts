@@ -89,7 +89,7 @@ function writeLayers(
 /** The tar-split of a layer, as it is stored. */
 export function tarSplitOf(layer: Buffer): Buffer {
   const json: Buffer[] = []
-  const writer = new TarSplitWriter(defaultLimits, (piece) => json.push(piece))
+  const writer = new TarSplitWriter(defaultLimits, (piece) => json.push(Buffer.from(piece)))
   writer.update(layer)
   writer.finish()
   return gzipSync(Buffer.concat(json))

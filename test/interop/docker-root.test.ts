@@ -114,7 +114,7 @@ interopTest('a sparse file, which dockerd saves as another one, is right with th
 
 function split(layer: Buffer): string {
   const json: Buffer[] = []
-  const writer = new TarSplitWriter(defaultLimits, (piece) => json.push(piece))
+  const writer = new TarSplitWriter(defaultLimits, (piece) => json.push(Buffer.from(piece)))
   writer.update(layer)
   writer.finish()
   return Buffer.concat(json).toString('latin1')

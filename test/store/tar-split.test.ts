@@ -24,7 +24,7 @@ import {
 /** The JSON that a tar becomes, in chunks of the given size. */
 function split(bytes: Buffer, chunkSize = bytes.length + 1): string {
   const json: Buffer[] = []
-  const writer = new TarSplitWriter(defaultLimits, (piece) => json.push(piece))
+  const writer = new TarSplitWriter(defaultLimits, (piece) => json.push(Buffer.from(piece)))
   const memory = Buffer.alloc(chunkSize)
   for (let at = 0; at < bytes.length; at += chunkSize) {
     const copied = bytes.copy(memory, 0, at)
