@@ -17,15 +17,19 @@ export interface Checksum {
 export class Crc64 {
   #high = -1
   #low = -1
+  #bytes: Uint8Array = new Uint8Array()
+  /** The same bytes, from the first one that is aligned. */
+  #words: Int32Array = new Int32Array()
 
-  /** Takes the bytes of `bytes` from `start` to `end`; shared memory will do. */
+  /** Takes the bytes of `bytes` from `start` to `end`; shared memory will do. Another `bytes` than before costs most. */
   update(bytes: Uint8Array, start = 0, end = bytes.length): void {
-    const unaligned = -(bytes.byteOffset + start) & 3
-    const wordsFrom = Math.min(end, start + unaligned)
+    if (bytes !== this.#bytes) this.#view(bytes)
+    const wordsFrom = Math.min(end, start + (-(bytes.byteOffset + start) & 3))
     const count = (end - wordsFrom) >>> 2
-    this.#bytes(bytes, start, wordsFrom)
-    if (count > 0) this.#words(new Int32Array(bytes.buffer, bytes.byteOffset + wordsFrom, count))
-    this.#bytes(bytes, wordsFrom + 4 * count, end)
+    const first = wordsFrom >>> 2
+    this.#takeBytes(start, wordsFrom)
+    this.#takeWords(first, first + count)
+    this.#takeBytes(wordsFrom + 4 * count, end)
   }
 
   /** The checksum of all that was taken; the next one begins. */
@@ -38,11 +42,19 @@ export class Crc64 {
 
   // In the registers, the highest bit of `high` is the coefficient of x^0: multiplying by x is a shift to the right.
 
+  #view(bytes: Uint8Array): void {
+    const start = bytes.byteOffset + (-bytes.byteOffset & 3)
+    const end = bytes.byteOffset + bytes.length
+    this.#bytes = bytes
+    this.#words = end - start < 4 ? new Int32Array() : new Int32Array(bytes.buffer, start, (end - start) >>> 2)
+  }
+
   /** The words are of the machine's order, which is the little end first wherever Node runs on Linux and macOS. */
-  #words(words: Int32Array): void {
+  #takeWords(from: number, to: number): void {
+    const words = this.#words
     let high = this.#high
     let low = this.#low
-    for (let at = 0; at < words.length; at++) {
+    for (let at = from; at < to; at++) {
       const word = low ^ words[at]!
       low = high ^ (word << 31) ^ (word << 29) ^ (word << 28)
       high = word ^ (word >>> 1) ^ (word >>> 3) ^ (word >>> 4)
@@ -51,7 +63,8 @@ export class Crc64 {
     this.#low = low
   }
 
-  #bytes(bytes: Uint8Array, start: number, end: number): void {
+  #takeBytes(start: number, end: number): void {
+    const bytes = this.#bytes
     let high = this.#high
     let low = this.#low
     for (let at = start; at < end; at++) {

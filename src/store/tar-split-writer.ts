@@ -86,8 +86,9 @@ export class TarSplitWriter implements EntrySink {
   /** Of the tar's parser, for nobody else. */
   data(bytes: Buffer): void {
     if (this.#file === undefined) return
-    this.#checksum.update(bytes)
+    const start = this.#used
     this.#used += bytes.length
+    this.#checksum.update(this.#chunk, start, this.#used)
   }
 
   /** Of the tar's parser, for nobody else. */
