@@ -8,10 +8,17 @@ import type {Entry} from '../layer/tar/entry.ts'
 import * as os from '../os/libc.ts'
 import {type ByteString, printable} from '../text.ts'
 
+/** What a directory of one layer has under a name. */
+export interface Finding {
+  /** Undefined where it has nothing that a union shows. */
+  readonly status: os.Status | undefined
+  /** Whether it hides the name of the layers below, whether it has the name itself or not. */
+  readonly hides: boolean
+}
+
 /** Reads what is spelled. Works on directories by their descriptors, O_PATH or not; every name is one component. */
 export interface DialectReader {
-  /** Whether a layer hides a name of those below it. A name that it has itself is hidden all the same. */
-  hides(directory: number, name: ByteString): boolean
+  look(directory: number, name: ByteString): Finding
   hidesAll(directory: number): boolean
   /** Names of a directory without those that only mean something: what a union shows of this layer. */
   visible(directory: number, names: readonly ByteString[]): ByteString[]
@@ -40,12 +47,15 @@ export interface Dialect extends DialectReader {
 export function overlayDialect(namespace: Namespace, known: readonly Namespace[] = [namespace]): Dialect {
   const opaque = `${namespace}.overlay.opaque`
   const whiteout = `${namespace}.overlay.whiteout`
-  const hides = (directory: number, name: ByteString) => {
-    const status = os.statusAt(directory, name)
-    if (typeof status === 'number') return false
+  const isWhiteout = (directory: number, name: ByteString, status: os.Status) => {
     if (isZeroDevice(status)) return true
     if ((status.mode & os.S_IFMT) !== os.S_IFREG || status.size !== 0) return false
     return known.some((each) => typeof os.getXattrAt(directory, name, `${each}.overlay.whiteout`) === 'string')
+  }
+  const look = (directory: number, name: ByteString): Finding => {
+    const status = os.statusAt(directory, name)
+    if (typeof status === 'number') return nothing
+    return isWhiteout(directory, name, status) ? deletion : {status, hides: false}
   }
   return {
     name: namespace === 'user' ? 'overlay-user' : 'overlay',
@@ -56,10 +66,15 @@ export function overlayDialect(namespace: Namespace, known: readonly Namespace[]
       else os.check(failed, 'hide', name)
     },
     hideAll: (directory) => void os.check(os.setXattr(directory, opaque, 'y'), 'hide what is below a directory'),
-    hides,
-    hidesAll: (directory) => known.some((each) => os.getXattr(directory, `${each}.overlay.opaque`) === 'y'),
-    visible: (directory, names) => names.filter((name) => !hides(directory, name)),
-    hidden: (directory, names) => names.filter((name) => hides(directory, name)),
+    look,
+    hidesAll(directory) {
+      // Most directories have no attribute at all.
+      const names = os.listXattrs(directory)
+      if (typeof names !== 'number' && names.length === 0) return false
+      return known.some((each) => os.getXattr(directory, `${each}.overlay.opaque`) === 'y')
+    },
+    visible: (directory, names) => names.filter((name) => !look(directory, name).hides),
+    hidden: (directory, names) => names.filter((name) => look(directory, name).hides),
     check(entry) {
       const {kind, deviceMajor, deviceMinor, path} = entry
       if (kind !== 'character' || deviceMajor !== 0 || deviceMinor !== 0) return
@@ -71,12 +86,15 @@ export function overlayDialect(namespace: Namespace, known: readonly Namespace[]
 
 type Namespace = 'trusted' | 'user'
 
+const nothing: Finding = {status: undefined, hides: false}
+const deletion: Finding = {status: undefined, hides: true}
+
 /** Directories of overlay that somebody else has made, mounted this way or that. */
 export const anyOverlay: DialectReader = overlayDialect('trusted', ['trusted', 'user'])
 
 /** A whole tree: nothing in it means anything else. */
 export const wholeTree: DialectReader = {
-  hides: () => false,
+  look: (directory, name) => ({status: statusOf(directory, name), hides: false}),
   hidesAll: () => false,
   visible: (_, names) => [...names],
   hidden: () => [],
@@ -110,8 +128,11 @@ export const aufsDialect: Dialect = {
   name: 'aufs',
   hide: (directory, name) => makeMark(directory, prefix + name),
   hideAll: (directory) => makeMark(directory, opaqueMark),
-  hides: (directory, name) => exists(directory, prefix + name),
-  hidesAll: (directory) => exists(directory, opaqueMark),
+  look: (directory, name) => ({
+    status: name.startsWith(prefix) ? undefined : statusOf(directory, name),
+    hides: statusOf(directory, prefix + name) !== undefined,
+  }),
+  hidesAll: (directory) => statusOf(directory, opaqueMark) !== undefined,
   visible: (_, names) => names.filter((name) => !name.startsWith(prefix)),
   hidden: (_, names) =>
     names
@@ -128,6 +149,7 @@ function makeMark(directory: number, mark: ByteString): void {
   os.close(os.check(os.openAt(directory, mark, flags, 0o444), 'hide', mark))
 }
 
-function exists(directory: number, name: ByteString): boolean {
-  return typeof os.statusAt(directory, name) !== 'number'
+function statusOf(directory: number, name: ByteString): os.Status | undefined {
+  const status = os.statusAt(directory, name)
+  return typeof status === 'number' ? undefined : status
 }

@@ -71,16 +71,14 @@ export class LowerLayers {
     const path = joinPath(directory, name)
     const found: number[] = []
     for (const layer of layers) {
-      const parent = this.open(layer, directory)
-      const isHidden = this.dialect.hides(parent, name)
-      const status = this.dialect.visible(parent, [name]).length > 0 ? os.statusAt(parent, name) : os.ENOENT
-      if (typeof status !== 'number') {
+      const {status, hides} = this.dialect.look(this.open(layer, directory), name)
+      if (status !== undefined) {
         const kind = kindOf(status)
         if (kind !== 'directory')
           return found.length === 0 ? {kind, path, layer, status} : {kind: 'directory', path, layers: found}
         found.push(layer)
       }
-      if (isHidden || (typeof status !== 'number' && this.dialect.hidesAll(this.open(layer, path)))) break
+      if (hides || (status !== undefined && this.dialect.hidesAll(this.open(layer, path)))) break
     }
     return found.length === 0 ? undefined : {kind: 'directory', path, layers: found}
   }
