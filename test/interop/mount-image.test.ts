@@ -24,6 +24,7 @@ import {spawnImgtool} from '../helpers/cli.ts'
 import {Disk} from '../helpers/disk.ts'
 import {fixture} from '../helpers/fixtures.ts'
 import {interopTest} from '../helpers/interop.ts'
+import {run} from '../helpers/run.ts'
 import {compareTrees, scanTree} from '../helpers/scan-tree.ts'
 import {addToStore, driverNames, storedLayers} from '../helpers/store.ts'
 
@@ -42,12 +43,13 @@ test.after.always('unmount everything', () => {
 async function newStore(
   driver: DriverName,
   name = 'a store',
+  images = archive,
 ): Promise<{store: string; target: string; folder: string}> {
   disk ??= new Disk({size: 256 << 20, inodes: 60_000})
   const folder = join(disk.path, String(readdirSync(disk.path).length))
   const [store, target] = [join(folder, name), join(folder, 'target')]
   for (const path of [folder, store, target]) mkdirSync(path)
-  await addToStore(store, driver, archive)
+  await addToStore(store, driver, images)
   return {store, target, folder}
 }
 
@@ -139,6 +141,26 @@ for (const driver of ['overlay2', 'vfs'] as const) {
     t.is((await removeStoredImage(store, image)).images.length, 1)
   })
 }
+
+interopTest(
+  'in the directories of aufs, layers are found by a path, and what was deleted is back without its deletion',
+  async (t) => {
+    const {store, target} = await newStore('aufs', 'store', 'docker-20.10-shell.tar.xz')
+    const find = async (name: string) =>
+      (await run('sh', ['-c', `ls -d "$0"/aufs/diff/*/${name}`, store])).trim().split('\n')
+    const mountShell = () => mountImage(store, 'shop/shell:1', target)
+    const directory = await find('opt/old')
+    const deletion = await find('opt/.wh.old')
+    t.deepEqual([directory.length, deletion.length], [1, 1])
+    await mountShell()
+    t.false(existsSync(join(target, 'opt/old')))
+    await unmountImage(target)
+    rmSync(deletion[0]!)
+    await mountShell()
+    t.deepEqual(readdirSync(join(target, 'opt/old')), readdirSync(directory[0]!))
+    await unmountImage(target)
+  },
+)
 
 interopTest('what is still mounted of a run that was killed goes with the next one', async (t) => {
   const {store, target} = await newStore('overlay2')
