@@ -161,7 +161,7 @@ class Run {
     const {limits = defaultLimits} = this.#options
     const budget = startBudget(limits)
     await using threads = await startThreads(image, this.#options.threads)
-    await using splits = new TarSplits(threads, limits)
+    await using splits = new TarSplits(threads)
     const copied: CopiedLayer[] = []
     let below: Stack | undefined
     try {
@@ -202,8 +202,8 @@ class Run {
     try {
       this.#driver.create(cacheID, below?.cacheID)
       const bytes = this.#counter.counts().bytes
-      using tarSplit = splits.start(written.tarSplitPath)
-      const diffID = await this.#fill(layer, image, {...reading, cacheID, tarSplit})
+      using opened = splits.start(written.tarSplitPath)
+      const diffID = await this.#fill(layer, image, {...reading, cacheID, tarSplit: opened.tarSplit})
       this.#read.set(layer.blob, diffID)
       const chainID = chainOn(below, diffID)
       if (this.#options.sync) this.#writer.sync()
@@ -230,12 +230,7 @@ class Run {
   async #fill(
     layer: Layer,
     image: Image,
-    {
-      cacheID,
-      budget,
-      threads,
-      tarSplit,
-    }: Reading & {readonly cacheID: string; readonly tarSplit: Pick<NewTarSplit, 'update' | 'finish'>},
+    {cacheID, budget, threads, tarSplit}: Reading & {readonly cacheID: string; readonly tarSplit: NewTarSplit},
   ): Promise<Digest> {
     const {onProgress, onWarning, signal} = this.#options
     const warn: OnWarning = (warning) => onWarning?.({layer: layer.index, ...warning})
@@ -253,7 +248,7 @@ class Run {
       const facts = await readLayer(layer, decoder, budget, {
         signal,
         tools: threads.tools,
-        onTar: (chunk) => tarSplit.update(chunk),
+        watcher: tarSplit,
         onRead: (read) => onProgress?.({layer: layer.index, layers, bytes: before + read, totalBytes}),
       })
       tarSplit.finish()
@@ -272,12 +267,10 @@ function chainOn(below: Stack | undefined, diffID: Digest): Digest {
 
 /** Writes tar-splits, on a thread of their own where there are others. */
 class TarSplits implements AsyncDisposable {
-  readonly #limits: Limits
   readonly #thread: TarSplitThread | undefined
 
-  constructor({tools}: Threads, limits: Limits) {
-    this.#limits = limits
-    this.#thread = tools?.chunks && new TarSplitThread(tools.chunks, limits)
+  constructor({tools}: Threads) {
+    this.#thread = tools?.chunks && new TarSplitThread(tools.chunks)
   }
 
   get settled(): Promise<void> | undefined {
@@ -285,14 +278,13 @@ class TarSplits implements AsyncDisposable {
   }
 
   /** @param path of a file to be made */
-  start(path: string): Pick<NewTarSplit, 'update' | 'finish'> & Disposable {
+  start(path: string): {readonly tarSplit: NewTarSplit} & Disposable {
     const descriptor = openSync(path, 'wx', 0o600)
-    const split = this.#thread?.start(descriptor) ?? new TarSplitFile(descriptor, this.#limits)
+    const tarSplit = this.#thread?.start(descriptor) ?? new TarSplitFile(descriptor)
     return {
-      update: (chunk) => split.update(chunk),
-      finish: () => split.finish(),
-      [Symbol.dispose]: () => {
-        split.abandon()
+      tarSplit,
+      [Symbol.dispose]() {
+        tarSplit.abandon()
         closeSync(descriptor)
       },
     }

@@ -9,7 +9,7 @@ import {checkLimit, type Limits} from '../limits.ts'
 import type {Chunks} from '../thread/chunks.ts'
 import {type Hasher, inlineHasher} from './hasher.ts'
 import {skim} from './skim.ts'
-import {type EntrySink, TarParser} from './tar/parser.ts'
+import {type EntrySink, TarParser, type TarWatcher} from './tar/parser.ts'
 
 /** What is known of a layer before it is read. */
 export interface LayerSource {
@@ -49,8 +49,8 @@ export interface ReadTools {
 export interface ReadOptions {
   /** Is told now and then how many stored bytes have been read. */
   readonly onRead?: ((bytes: number) => void) | undefined
-  /** Takes the uncompressed tar, piece by piece, each of which is valid until it returns. */
-  readonly onTar?: ((chunk: Buffer) => void) | undefined
+  /** Sees the uncompressed tar. */
+  readonly watcher?: TarWatcher | undefined
   /** Ends the run between two chunks. */
   readonly signal?: AbortSignal | undefined
   readonly tools?: ReadTools | undefined
@@ -112,7 +112,7 @@ export async function* rewriteLayer(
 ): AsyncGenerator<Buffer, LayerFacts> {
   try {
     let entries = 0
-    const parser = startParser(sink, budget, () => entries++)
+    const parser = startParser(sink, budget, () => entries++, options.watcher)
     const parse = parsing(options.onDamage)
     const reading = new TarReading(layer, budget, options)
     for await (const chunk of reading.tar()) {
@@ -148,11 +148,12 @@ export async function readHeaders(
   }
 }
 
-function startParser(sink: EntrySink, budget: Budget, onEntry: () => void = () => {}): TarParser {
-  return new TarParser(sink, budget.limits, () => {
+function startParser(sink: EntrySink, budget: Budget, onEntry: () => void = () => {}, watcher?: TarWatcher): TarParser {
+  const count = () => {
     onEntry()
     countEntry(budget)
-  })
+  }
+  return new TarParser(sink, budget.limits, count, watcher)
 }
 
 /** Runs the steps of a parser; where damage is taken, only until one of them is refused. */
@@ -198,7 +199,7 @@ export class TarReading {
    */
   async *tar(): AsyncGenerator<Buffer> {
     const {blob, diffID, digest} = this.#layer
-    const {tools, onTar, onRead = () => {}} = this.#options
+    const {tools, onRead = () => {}} = this.#options
     this.#compression = await compressionOf(blob)
     // The bytes of an uncompressed layer are hashed once, for both of its digests.
     const isSame = this.#compression === 'none' && algorithmOf(digest) === algorithmOf(diffID)
@@ -211,7 +212,6 @@ export class TarReading {
       this.#options.signal?.throwIfAborted()
       this.#count(chunk)
       plain.update(chunk)
-      onTar?.(chunk)
       yield chunk
     }
   }

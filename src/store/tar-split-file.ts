@@ -1,20 +1,18 @@
 /** Writes the tar-split of a layer to its file while the layer is read. */
 import {fsyncSync} from 'node:fs'
-import type {Limits} from '../limits.ts'
+import type {TarWatcher} from '../layer/tar/parser.ts'
 import * as os from '../os/libc.ts'
+import type {ByteString} from '../text.ts'
 import {GzipPieces} from './gzip-pieces.ts'
 import {TarSplitWriter} from './tar-split-writer.ts'
 
-/** A tar-split that is being written. */
-export interface NewTarSplit {
-  /**
-   * Takes the next bytes of the tar.
-   *
-   * @throws {ImgtoolError} TAR_INVALID and its siblings, ENTRY_INVALID for a name that the layer has twice, NO_SPACE: for these
-   *   bytes or some before
-   */
-  update(chunk: Buffer): void
-  /** Ends the tar: the file is complete, and on the disk. @throws {ImgtoolError} as {@link update} */
+/**
+ * A tar-split that is being written.
+ *
+ * @throws {ImgtoolError} from any call, for this one or one before: ENTRY_INVALID for a name that the layer has twice, NO_SPACE
+ */
+export interface NewTarSplit extends TarWatcher {
+  /** Ends the tar: the file is complete, and on the disk. */
   finish(): void
   /** Lets go of the file, complete or not: it may be closed. */
   abandon(): void
@@ -26,14 +24,22 @@ export class TarSplitFile implements NewTarSplit {
   readonly #split: TarSplitWriter
 
   /** @param descriptor of an empty file, the caller's */
-  constructor(descriptor: number, limits: Limits) {
+  constructor(descriptor: number) {
     this.#descriptor = descriptor
     this.#gzip = new GzipPieces((bytes) => os.check(os.write(descriptor, bytes), 'write the tar-split of the layer'))
-    this.#split = new TarSplitWriter(limits, (json) => this.#gzip.update(json))
+    this.#split = new TarSplitWriter((json) => this.#gzip.update(json))
   }
 
-  update(chunk: Buffer): void {
-    this.#split.update(chunk)
+  entry(name: ByteString, size: number, position: number): void {
+    this.#split.entry(name, size, position)
+  }
+
+  ended(position: number): void {
+    this.#split.ended(position)
+  }
+
+  chunk(bytes: Buffer): void {
+    this.#split.chunk(bytes)
   }
 
   finish(): void {

@@ -1,13 +1,23 @@
 /** Writes tar-splits on a thread of its own: their checksums and headers take half as long as everything else together. */
-import type {Limits} from '../limits.ts'
+import type {ByteString} from '../text.ts'
 import type {Chunks} from '../thread/chunks.ts'
 import {Ring} from '../thread/ring.ts'
 import {RingThread} from '../thread/worker.ts'
 import type {NewTarSplit} from './tar-split-file.ts'
-import {failureRoom, order, orderSize, readFailure, tarSplitOrders, word} from './tar-split-orders.ts'
+import {
+  failureRoom,
+  longWord,
+  nameAt,
+  nameRoom,
+  order,
+  orderSize,
+  readFailure,
+  tarSplitOrders,
+  word,
+} from './tar-split-orders.ts'
 
-/** Orders that may be open, a power of two: a few chunks. */
-const capacity = 32
+/** Orders that may be open, a power of two: a chunk of the smallest files. */
+const capacity = 1024
 
 /** Begins at once. Close it. */
 export class TarSplitThread {
@@ -17,16 +27,16 @@ export class TarSplitThread {
   readonly #onFailure: Ring['onResult']
 
   /** @param chunks where the layers' tars lie */
-  constructor(chunks: Chunks, limits: Limits) {
+  constructor(chunks: Chunks) {
     const failure = new SharedArrayBuffer(failureRoom)
     this.#chunks = chunks
-    this.#ring = new Ring(capacity, orderSize, tarSplitOrders(chunks.memory, failure, limits))
+    this.#ring = new Ring(capacity, orderSize, tarSplitOrders(chunks.memory, failure))
     this.#onFailure = (_, size) => {
       throw readFailure(failure, size)
     }
     chunks.addFence(this.#ring)
     const module = new URL('./tar-split-worker', import.meta.url).href
-    this.#thread = new RingThread(module, this.#ring, {chunks: chunks.memory, failure, limits})
+    this.#thread = new RingThread(module, this.#ring, {chunks: chunks.memory, failure})
   }
 
   /** Resolves when it is ready, or never will be. */
@@ -39,8 +49,10 @@ export class TarSplitThread {
     this.#ring.onResult = this.#onFailure
     this.#give(order.start, descriptor)
     return {
-      update: (chunk) =>
-        this.#chunks.share(chunk, (shared) => this.#give(order.update, shared.byteOffset, shared.length)),
+      entry: (name, size, position) => this.#giveEntry(name, size, position),
+      ended: (position) => this.#giveEnd(position),
+      chunk: (bytes) =>
+        this.#chunks.share(bytes, (shared) => this.#give(order.chunk, shared.byteOffset, shared.length)),
       finish: () => {
         this.#give(order.finish)
         this.#ring.drain()
@@ -57,12 +69,43 @@ export class TarSplitThread {
     return this.#thread.close()
   }
 
+  #giveEntry(name: ByteString, size: number, position: number): void {
+    const last = Math.max(0, Math.ceil(name.length / nameRoom) - 1) * nameRoom
+    for (let start = 0; start < last; start += nameRoom) {
+      this.#writeName(this.#next(order.name), name.slice(start, start + nameRoom))
+      this.#ring.give(false)
+    }
+    const at = this.#next(order.entry)
+    this.#writeName(at, last === 0 ? name : name.slice(last))
+    const {longs} = this.#ring.records
+    longs[(at >> 1) + longWord.size] = size
+    longs[(at >> 1) + longWord.position] = position
+    this.#ring.give(false)
+  }
+
+  #giveEnd(position: number): void {
+    const at = this.#next(order.ended)
+    this.#ring.records.longs[(at >> 1) + longWord.position] = position
+    this.#ring.give(false)
+  }
+
   #give(kind: number, first = 0, second = 0): void {
-    const at = this.#ring.next()
+    const at = this.#next(kind)
     const {words} = this.#ring.records
-    words[at + word.kind] = kind
     words[at + word.offset] = first
     words[at + word.length] = second
     this.#ring.give(true)
+  }
+
+  /** @returns where the record of the next order begins */
+  #next(kind: number): number {
+    const at = this.#ring.next()
+    this.#ring.records.words[at + word.kind] = kind
+    return at
+  }
+
+  #writeName(at: number, name: ByteString): void {
+    const {words, bytes} = this.#ring.records
+    words[at + word.nameLength] = bytes.write(name, 4 * at + nameAt, 'latin1')
   }
 }

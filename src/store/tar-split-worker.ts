@@ -3,4 +3,4 @@ import {workerData} from 'node:worker_threads'
 import {serve} from '../thread/ring.ts'
 import {tarSplitOrders} from './tar-split-orders.ts'
 
-serve(workerData.ring, tarSplitOrders(workerData.chunks, workerData.failure, workerData.limits))
+serve(workerData.ring, tarSplitOrders(workerData.chunks, workerData.failure))

@@ -1,9 +1,7 @@
 /** Makes a layer's tar-split as the tar comes by. */
 import {posix} from 'node:path'
 import {ImgtoolError} from '../errors.ts'
-import type {Entry} from '../layer/tar/entry.ts'
-import {type EntrySink, TarParser} from '../layer/tar/parser.ts'
-import type {Limits} from '../limits.ts'
+import type {TarWatcher} from '../layer/tar/parser.ts'
 import {type ByteString, printable} from '../text.ts'
 import {Crc64} from './crc64.ts'
 import {segmentSize} from './tar-split.ts'
@@ -11,6 +9,18 @@ import {TarSplitLines} from './tar-split-lines.ts'
 
 /** Raw bytes that are kept before they become a segment, although no file has come: room for the largest extension headers. */
 const maximumRaw = 4 * segmentSize
+
+/** Something that begins or ends in the bytes to come. */
+interface Mark {
+  readonly position: number
+  /** Undefined for the end of the tar. */
+  readonly file: File | undefined
+}
+
+interface File {
+  readonly name: ByteString
+  readonly size: number
+}
 
 /**
  * Takes the uncompressed tar of a layer and gives the lines of its tar-split, byte for byte as docker writes them: one segment
@@ -23,11 +33,11 @@ const maximumRaw = 4 * segmentSize
  *
  * @see vbatts/tar-split v0.11.1 tar/asm/disassemble.go, archive/tar/reader.go, which dockerd 20.10 has
  */
-export class TarSplitWriter implements EntrySink {
-  readonly #parser: TarParser
+export class TarSplitWriter implements TarWatcher {
   readonly #lines: TarSplitLines
   readonly #checksum = new Crc64()
   readonly #names = new Set<ByteString>()
+  readonly #marks: Mark[] = []
   /** Copies of raw bytes of earlier chunks. */
   #raw: Buffer[] = []
   #rawSize = 0
@@ -36,79 +46,86 @@ export class TarSplitWriter implements EntrySink {
   #start = 0
   /** How much of the chunk is dealt with. */
   #used = 0
-  #file: {readonly name: ByteString; readonly size: number} | undefined
+  #file: File | undefined
+  /** Bytes of the file that are still to come. */
+  #left = 0
+  #hasEnded = false
 
   /** @param write takes the JSON, piece by piece; a piece is valid until it returns */
-  constructor(limits: Limits, write: (json: Buffer) => void) {
+  constructor(write: (json: Buffer) => void) {
     this.#lines = new TarSplitLines(write)
-    this.#parser = new TarParser(this, limits)
+  }
+
+  entry(name: ByteString, size: number, position: number): void {
+    this.#marks.push({position, file: {name, size}})
+  }
+
+  ended(position: number): void {
+    this.#marks.push({position, file: undefined})
   }
 
   /**
    * Takes the next bytes of the tar.
    *
-   * @param chunk is only valid until the call returns
-   * @throws {ImgtoolError} TAR_INVALID and its siblings; ENTRY_INVALID for a name that the layer has twice, which docker refuses
+   * @param bytes are valid until the call returns
+   * @throws {ImgtoolError} ENTRY_INVALID for a name that the layer has twice, which docker refuses
    */
-  update(chunk: Buffer): void {
-    this.#chunk = chunk
+  chunk(bytes: Buffer): void {
+    this.#chunk = bytes
     this.#used = 0
-    if (!this.#parser.hasEnded) {
-      this.#parser.write(chunk)
-      if (this.#parser.hasEnded) this.#endSegment(this.#parser.position)
-    }
-    if (this.#file === undefined) this.#keepRaw(chunk.length)
-    this.#start += chunk.length
+    this.#takeContent()
+    this.#takeMarks()
+    if (this.#file === undefined) this.#keepRaw()
+    this.#start += bytes.length
   }
 
-  /**
-   * Ends the tar: hands on what is left. The last line is always an empty segment.
-   *
-   * @throws {ImgtoolError} TAR_TRUNCATED
-   */
+  /** Ends the tar: hands on what is left. The last line is always an empty segment. */
   finish(): void {
-    this.#parser.finish()
     this.#chunk = Buffer.alloc(0)
     this.#used = 0
-    this.#endSegment(this.#start)
+    this.#endSegment(0)
     this.#lines.segment(this.#chunk)
     this.#lines.flush()
   }
 
-  /** Of the tar's parser, for nobody else. */
-  entry(entry: Entry, name: ByteString): void {
-    this.#endSegment(this.#parser.position)
-    const isFile = entry.size > 0 && entry.pieces === undefined
-    if (isFile) this.#file = {name, size: entry.size}
-    else this.#addFile(name)
+  /** Those in the chunk: the others are in parts of it that come later. */
+  #takeMarks(): void {
+    let taken = 0
+    for (const {position, file} of this.#marks) {
+      const at = position - this.#start
+      if (at > this.#chunk.length) break
+      this.#endSegment(at)
+      if (file === undefined) this.#hasEnded = true
+      else this.#begin(file)
+      taken++
+    }
+    this.#marks.splice(0, taken)
   }
 
-  /** Of the tar's parser, for nobody else. */
-  data(bytes: Buffer): void {
+  #begin(file: File): void {
+    const {name, size} = file
+    if (size === 0) {
+      this.#requireNew(name)
+      this.#lines.file(name, 0, undefined)
+    } else {
+      this.#file = file
+      this.#left = size
+      this.#takeContent()
+    }
+  }
+
+  /** Takes what there is of the file, which may be nothing. */
+  #takeContent(): void {
     if (this.#file === undefined) return
+    const {name, size} = this.#file
     const start = this.#used
-    this.#used += bytes.length
+    this.#used = Math.min(start + this.#left, this.#chunk.length)
+    this.#left -= this.#used - start
     this.#checksum.update(this.#chunk, start, this.#used)
-  }
-
-  /** Of the tar's parser, for nobody else. */
-  end(): void {
-    const file = this.#file
-    if (file === undefined) return
+    if (this.#left > 0) return
     this.#file = undefined
-    this.#requireNew(file.name)
-    this.#lines.file(file.name, file.size, this.#checksum.finish())
-  }
-
-  /** Of the tar's parser, for nobody else. */
-  global(name: ByteString): void {
-    this.#endSegment(this.#parser.position)
-    this.#addFile(name)
-  }
-
-  #addFile(name: ByteString): void {
     this.#requireNew(name)
-    this.#lines.file(name, 0, undefined)
+    this.#lines.file(name, size, this.#checksum.finish())
   }
 
   #requireNew(name: ByteString): void {
@@ -120,11 +137,10 @@ export class TarSplitWriter implements EntrySink {
     this.#names.add(clean)
   }
 
-  /** Everything up to here in the tar that is not content becomes a segment. */
+  /** Everything up to there in the chunk that is not content becomes a segment. */
   #endSegment(end: number): void {
-    const to = end - this.#start
-    const tail = this.#chunk.subarray(this.#used, to)
-    this.#used = to
+    const tail = this.#chunk.subarray(this.#used, end)
+    this.#used = end
     if (this.#rawSize + tail.length === 0) return
     const bytes = this.#rawSize === 0 ? tail : Buffer.concat([...this.#raw, tail])
     this.#raw = []
@@ -132,10 +148,11 @@ export class TarSplitWriter implements EntrySink {
     this.#lines.segment(bytes)
   }
 
-  /** Keeps what is raw of the chunk up to there; what is no header is cut into segments at once. */
-  #keepRaw(end: number): void {
-    const most = this.#parser.hasEnded ? segmentSize : maximumRaw
-    while (this.#rawSize + end - this.#used >= most) this.#endSegment(this.#start + this.#used + most - this.#rawSize)
+  /** Keeps what is left of the chunk; what is no header is cut into segments at once. */
+  #keepRaw(): void {
+    const end = this.#chunk.length
+    const most = this.#hasEnded ? segmentSize : maximumRaw
+    while (this.#rawSize + end - this.#used >= most) this.#endSegment(this.#used + most - this.#rawSize)
     const bytes = this.#chunk.subarray(this.#used, end)
     if (bytes.length === 0) return
     this.#raw.push(Buffer.from(bytes))

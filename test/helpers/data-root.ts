@@ -26,9 +26,9 @@ import {
   repositoriesName,
   type StoreDriver,
 } from '../../src/store/layout.ts'
-import {TarSplitWriter} from '../../src/store/tar-split-writer.ts'
 import {readEntries} from './entries.ts'
 import {configOf, type Recipe} from './image.ts'
+import {splitTar} from './tar-split.ts'
 
 /** An image of a store. */
 export interface StoredRecipe extends Recipe {
@@ -88,11 +88,7 @@ function writeLayers(
 
 /** The tar-split of a layer, as it is stored. */
 export function tarSplitOf(layer: Buffer): Buffer {
-  const json: Buffer[] = []
-  const writer = new TarSplitWriter(defaultLimits, (piece) => json.push(Buffer.from(piece)))
-  writer.update(layer)
-  writer.finish()
-  return gzipSync(Buffer.concat(json))
+  return gzipSync(splitTar(layer))
 }
 
 /** Writes what a tar holds; whiteouts are carried out, or are files. */

@@ -6,7 +6,6 @@ import {fileURLToPath} from 'node:url'
 import {gunzipSync} from 'node:zlib'
 import test, {type ExecutionContext} from 'ava'
 import {defaultLimits} from '../../src/limits.ts'
-import {TarSplitWriter} from '../../src/store/tar-split-writer.ts'
 import {spawnImgtool} from '../helpers/cli.ts'
 import {startDockerd} from '../helpers/dockerd.ts'
 import {withTimesOfDockerd} from '../helpers/dockerd-mount.ts'
@@ -15,6 +14,7 @@ import {interopTest, makeScratch, removeScratch} from '../helpers/interop.ts'
 import {run} from '../helpers/run.ts'
 import {compareTrees, scanTree} from '../helpers/scan-tree.ts'
 import {directory, file, gnuLong, hardlink, pax, sparseFile, sparseForms, symlink, tar} from '../helpers/tar.ts'
+import {splitTar} from '../helpers/tar-split.ts'
 
 const fixtures = fileURLToPath(new URL('../../fixtures/', import.meta.url))
 const archives = ['docker-20.10-several.tar', 'docker-20.10-shell.tar.xz', 'podman-docker-archive.tar']
@@ -81,7 +81,7 @@ const oddLayer = tar(
 interopTest('tar-split is byte for byte that of dockerd, also of odd tars', async (t) => {
   const root = await load('overlay2', [writeImage('odd', oddLayer)])
   const [path] = globSync(`${root}/image/overlay2/layerdb/sha256/*/tar-split.json.gz`)
-  t.is(split(oddLayer), gunzipSync(readFileSync(path!)).toString('latin1'))
+  t.is(splitTar(oddLayer).toString('latin1'), gunzipSync(readFileSync(path!)).toString('latin1'))
 })
 
 interopTest('a sparse file, which dockerd saves as another one, is right with the tar-split of imgtool', async (t) => {
@@ -96,12 +96,7 @@ interopTest('a sparse file, which dockerd saves as another one, is right with th
   const [path] = globSync(`${root}/image/overlay2/layerdb/sha256/*/tar-split.json.gz`)
   const convert = () => spawnImgtool(['convert', '--force', `docker-root:${root}`, join(scratch, 'sparse-copy.tar')])
   t.not((await convert()).status, 0)
-  await run('sh', [
-    '-c',
-    'gzip -c > "$0" < "$1"',
-    path!,
-    writeScratch('sparse.json', Buffer.from(split(layer), 'latin1')),
-  ])
+  await run('sh', ['-c', 'gzip -c > "$0" < "$1"', path!, writeScratch('sparse.json', splitTar(layer))])
   const {status, stderr} = await convert()
   t.is(status, 0, stderr)
   const copied = await diffIDs(t, join(scratch, 'sparse-copy.tar'))
@@ -111,14 +106,6 @@ interopTest('a sparse file, which dockerd saves as another one, is right with th
   await dockerd.docker('save', '--output', saved, 'sparse:1').finally(() => dockerd.stop())
   await imgtool(t, 'verify', saved)
 })
-
-function split(layer: Buffer): string {
-  const json: Buffer[] = []
-  const writer = new TarSplitWriter(defaultLimits, (piece) => json.push(Buffer.from(piece)))
-  writer.update(layer)
-  writer.finish()
-  return Buffer.concat(json).toString('latin1')
-}
 
 function writeImage(name: string, layer: Buffer): string {
   return writeScratch(`${name}.tar`, tarOf(dockerMembers([{names: [`${name}:1`], layers: [layer]}])))

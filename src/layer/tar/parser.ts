@@ -22,8 +22,22 @@ export interface EntrySink {
    */
   data(chunk: Buffer, position: number): void
   end(): void
-  /** A global header was read, which is no entry and counts for none. */
-  global?(name: ByteString): void
+}
+
+/** Sees where in a tar its entries are, beside the sink that sees what they are. */
+export interface TarWatcher {
+  /**
+   * The headers of an entry end.
+   *
+   * @param name as {@link EntrySink.entry}; of a global header, too
+   * @param size of the content that follows, bytes; 0 for the pieces of a sparse file
+   * @param position in the tar, bytes
+   */
+  entry(name: ByteString, size: number, position: number): void
+  /** The tar ends, before the padding behind it. */
+  ended(position: number): void
+  /** The next bytes of the tar, after all calls about what begins or ends in them. */
+  chunk(bytes: Buffer): void
 }
 
 /** What the grammar wants next: bytes in one piece, bytes handed to the sink as they come, or bytes to pass over. */
@@ -38,26 +52,30 @@ export type Grammar<Result> = Generator<Demand, Result, Buffer | undefined>
 /** Parses one tar. Feed it with `write`, close it with `finish`. */
 export class TarParser {
   readonly #sink: EntrySink
+  readonly #watcher: TarWatcher | undefined
   readonly #grammar: Grammar<void>
-  readonly #place: {entry: ByteString} = {entry: ''}
+  readonly #place: Place = {entry: '', position: 0}
   #demand: Demand | undefined
   /** Bytes of the demand that are satisfied. */
   #done = 0
-  #position = 0
   /** Pieces of a `take` that began in an earlier chunk. */
   #pieces: Buffer[] = []
 
-  /** @param onEntry is called once an entry, before it is handed on; it may throw */
-  constructor(sink: EntrySink, limits: Limits, onEntry: () => void = () => {}) {
+  /**
+   * @param onEntry is called once an entry, before it is handed on; it may throw
+   * @param watcher is not told of what is {@link skip | skipped}
+   */
+  constructor(sink: EntrySink, limits: Limits, onEntry: () => void = () => {}, watcher?: TarWatcher) {
     this.#sink = sink
-    this.#grammar = readTar(sink, limits, onEntry, this.#place)
+    this.#watcher = watcher
+    this.#grammar = readTar({sink, watcher, limits, onEntry, place: this.#place})
     this.#advance(undefined)
   }
 
   /**
    * Takes the next bytes. What follows the end of the tar is ignored.
    *
-   * @throws {ImgtoolError} TAR_INVALID and its siblings, with the entry's name; and what the sink throws
+   * @throws {ImgtoolError} TAR_INVALID and its siblings, with the entry's name; and what the sink and the watcher throw
    */
   write(chunk: Buffer): void {
     try {
@@ -65,6 +83,7 @@ export class TarParser {
     } catch (error) {
       throw this.#locate(error)
     }
+    this.#watcher?.chunk(chunk)
   }
 
   /**
@@ -83,11 +102,6 @@ export class TarParser {
     return this.#demand === undefined || this.#demand.kind === 'take' ? 0 : this.#demand.size - this.#done
   }
 
-  /** Bytes of the tar that were used; while the sink is told of an entry, this is where its headers end. */
-  get position(): number {
-    return this.#position
-  }
-
   /** The tar has ended; what follows does not matter. */
   get hasEnded(): boolean {
     return this.#demand === undefined
@@ -95,7 +109,7 @@ export class TarParser {
 
   /** Passes over all that is {@link skippable}, as if it had been written, without the sink's `data`. */
   skip(): void {
-    this.#position += this.skippable
+    this.#place.position += this.skippable
     if (this.skippable > 0) this.#advance(empty)
   }
 
@@ -110,7 +124,7 @@ export class TarParser {
     const bytes = chunk.subarray(at, at + used)
     if (demand.kind === 'data') this.#sink.data(bytes, demand.position + this.#done)
     this.#done += used
-    this.#position += used
+    this.#place.position += used
     if (this.#done < demand.size) {
       // The chunk is the caller's, who may reuse its memory.
       if (demand.kind === 'take') this.#pieces.push(Buffer.from(bytes))
@@ -138,21 +152,40 @@ const empty = Buffer.alloc(0)
 const headerBlock: Demand = {kind: 'take', size: blockSize}
 const headerBlockOrEnd: Demand = {kind: 'take', size: blockSize, optional: true}
 
-function* readTar(sink: EntrySink, limits: Limits, onEntry: () => void, place: {entry: ByteString}): Grammar<void> {
+/** Where the parser is. */
+interface Place {
+  /** Empty between entries. */
+  entry: ByteString
+  /** In the tar, bytes. */
+  position: number
+}
+
+interface Reading {
+  readonly sink: EntrySink
+  readonly watcher: TarWatcher | undefined
+  readonly limits: Limits
+  readonly onEntry: () => void
+  readonly place: Place
+}
+
+function* readTar(reading: Reading): Grammar<void> {
+  const {watcher, onEntry, place} = reading
   for (;;) {
     place.entry = ''
     const block = yield headerBlockOrEnd
     if (block === undefined) return
     if (isZeroBlock(block)) {
       const next = yield headerBlockOrEnd
-      if (next === undefined || isZeroBlock(next)) return
       // Some readers stop here and others go on: they would see two trees.
-      throw new ImgtoolError('TAR_INVALID', 'The tar goes on behind a single zero block')
+      if (next !== undefined && !isZeroBlock(next))
+        throw new ImgtoolError('TAR_INVALID', 'The tar goes on behind a single zero block')
+      watcher?.ended(place.position)
+      return
     }
-    const head = yield* readHeaders(block, sink, limits, place)
+    const head = yield* readHeaders(block, reading)
     if (head === undefined) continue
     onEntry()
-    yield* readEntry(head, sink, limits)
+    yield* readEntry(head, reading)
   }
 }
 
@@ -164,12 +197,7 @@ interface Head {
 }
 
 /** A header with the extension headers before it; undefined for a volume label, which is no entry. */
-function* readHeaders(
-  first: Buffer,
-  sink: EntrySink,
-  limits: Limits,
-  place: {entry: ByteString},
-): Grammar<Head | undefined> {
+function* readHeaders(first: Buffer, {watcher, limits, place}: Reading): Grammar<Head | undefined> {
   let extension: Extension = {}
   for (let block = first; ; block = (yield headerBlock)!) {
     const header = decodeHeader(block)
@@ -185,7 +213,7 @@ function* readHeaders(
     checkLimit(limits, 'extensionHeader', header.size, 'bytes of an extension header')
     const body = (yield {kind: 'take', size: header.size})!
     extension = extend(extension, header.type, body)
-    if (header.type === 'g') sink.global?.(header.name)
+    if (header.type === 'g') watcher?.entry(header.name, 0, place.position)
     yield skipPadding(header.size)
   }
 }
@@ -209,7 +237,7 @@ function extend(extension: Extension, type: string, body: Buffer): Extension {
   return type === 'L' ? {...extension, longName: name} : {...extension, longLink: name}
 }
 
-function* readEntry({header, block, extension}: Head, sink: EntrySink, limits: Limits): Grammar<void> {
+function* readEntry({header, block, extension}: Head, {sink, watcher, limits, place}: Reading): Grammar<void> {
   const {entry, name, stored, records} = decodeEntry(header, extension, limits)
   const sparse = yield* readSparseMap(
     {isOldGnu: header.type === 'S', block, stored, records, ordered: extension.pax ?? []},
@@ -217,6 +245,7 @@ function* readEntry({header, block, extension}: Head, sink: EntrySink, limits: L
   )
   if (sparse !== undefined && entry.kind !== 'file')
     throw new ImgtoolError('TAR_INVALID', `A ${entry.kind} has a map of a sparse file`)
+  watcher?.entry(name, sparse === undefined ? stored : 0, place.position)
   if (sparse === undefined) {
     sink.entry(entry, name)
     yield {kind: 'data', size: stored, position: 0}
