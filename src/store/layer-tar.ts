@@ -2,6 +2,7 @@
 import {setImmediate} from 'node:timers/promises'
 import type {Blob} from '../archive/archive.ts'
 import {ImgtoolError} from '../errors.ts'
+import {loadCrc64} from '../os/crc64-library.ts'
 import {type ByteString, printable} from '../text.ts'
 import {type ChunkSource, Chunks} from '../thread/chunks.ts'
 import {Crc64} from './crc64.ts'
@@ -106,7 +107,7 @@ function sizeOf(piece: Piece): number {
 class Assembly {
   readonly #parts: LayerParts
   readonly #buffers: ChunkSource
-  readonly #checksum = new Crc64()
+  readonly #checksum = new Crc64(loadCrc64())
   #chunk: Buffer
   #filled = 0
 

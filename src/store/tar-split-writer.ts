@@ -2,6 +2,7 @@
 import {posix} from 'node:path'
 import {ImgtoolError} from '../errors.ts'
 import type {TarWatcher} from '../layer/tar/parser.ts'
+import {loadCrc64} from '../os/crc64-library.ts'
 import {type ByteString, printable} from '../text.ts'
 import {Crc64} from './crc64.ts'
 import {segmentSize} from './tar-split.ts'
@@ -35,7 +36,7 @@ interface File {
  */
 export class TarSplitWriter implements TarWatcher {
   readonly #lines: TarSplitLines
-  readonly #checksum = new Crc64()
+  readonly #checksum = new Crc64(loadCrc64())
   readonly #names = new Set<ByteString>()
   readonly #marks: Mark[] = []
   /** Copies of raw bytes of earlier chunks. */

@@ -1,4 +1,5 @@
 import test from 'ava'
+import {loadCrc64} from '../../src/os/crc64-library.ts'
 import {Crc64} from '../../src/store/crc64.ts'
 
 const hex = ({high, low}: {high: number; low: number}) =>
@@ -35,4 +36,23 @@ test('sums do not depend on where bytes lie and how they are cut', (t) => {
       t.is(hex(crc.finish()), slowly(memory.subarray(start, end)), `${start} to ${end}`)
     }
   }
+})
+
+const libraryTest = loadCrc64() === undefined ? test.skip : test
+
+libraryTest('a library gives the same sums, whatever came before', (t) => {
+  const bytes = Buffer.from(new SharedArrayBuffer(10_000))
+  for (let at = 0; at < bytes.length; at++) bytes[at] = (at * at * 151 + 7) & 0xff
+  const [own, library] = [new Crc64(), new Crc64(loadCrc64())]
+  for (const [start, end] of [
+    [0, 9000],
+    [5, 12],
+    [12, 5000],
+    [4999, 10_000],
+  ]) {
+    for (const crc of [own, library]) crc.update(bytes, start, end)
+  }
+  const sum = hex(own.finish())
+  t.is(hex(library.finish()), sum)
+  t.is(hex(library.finish()), '0000000000000000')
 })
