@@ -3,7 +3,7 @@ import {fsyncSync} from 'node:fs'
 import type {TarWatcher} from '../layer/tar/parser.ts'
 import * as os from '../os/libc.ts'
 import type {ByteString} from '../text.ts'
-import {GzipPieces} from './gzip-pieces.ts'
+import {GzipPieces, loadEncoder} from './gzip-pieces.ts'
 import {TarSplitWriter} from './tar-split-writer.ts'
 
 /**
@@ -26,7 +26,8 @@ export class TarSplitFile implements NewTarSplit {
   /** @param descriptor of an empty file, the caller's */
   constructor(descriptor: number) {
     this.#descriptor = descriptor
-    this.#gzip = new GzipPieces((bytes) => os.check(os.write(descriptor, bytes), 'write the tar-split of the layer'))
+    const write = (bytes: Buffer) => void os.check(os.write(descriptor, bytes), 'write the tar-split of the layer')
+    this.#gzip = new GzipPieces(write, loadEncoder())
     this.#split = new TarSplitWriter((json) => this.#gzip.update(json))
   }
 

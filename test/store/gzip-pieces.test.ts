@@ -1,31 +1,38 @@
+import {randomBytes} from 'node:crypto'
 import {gunzipSync} from 'node:zlib'
 import test from 'ava'
-import {GzipPieces} from '../../src/store/gzip-pieces.ts'
+import {type EncodePiece, GzipPieces, loadEncoder, zlibEncode} from '../../src/store/gzip-pieces.ts'
 
-function gzip(pieces: readonly Buffer[]): Buffer {
+function gzip(pieces: readonly Buffer[], encode: EncodePiece): Buffer {
   const written: Buffer[] = []
-  const compressor = new GzipPieces((bytes) => written.push(bytes))
+  const compressor = new GzipPieces((bytes) => written.push(Buffer.from(bytes)), encode)
   for (const piece of pieces) compressor.update(piece)
   compressor.finish()
   return Buffer.concat(written)
 }
 
-test('pieces of every size are one member', (t) => {
-  const large = Buffer.from(Array.from({length: 300_000}, (_, at) => (at * at) >> 7).join(), 'latin1')
-  for (const pieces of [
-    [],
-    [Buffer.alloc(0)],
-    [large],
-    [large, Buffer.alloc(0), Buffer.from('x'), large],
-    [Buffer.from('x')],
-  ]) {
-    const bytes = gzip(pieces)
-    t.deepEqual(gunzipSync(bytes), Buffer.concat(pieces))
-    t.deepEqual(bytes, gzip(pieces))
-  }
-})
+for (const [name, encode] of [
+  ['zlib', zlibEncode],
+  ['the fastest', loadEncoder()],
+] as const) {
+  test(`pieces of every size are one member, by ${name}`, (t) => {
+    const large = Buffer.from(Array.from({length: 300_000}, (_, at) => (at * at) >> 7).join(), 'latin1')
+    for (const pieces of [
+      [],
+      [Buffer.alloc(0)],
+      [large],
+      [large, Buffer.alloc(0), Buffer.from('x'), large],
+      [Buffer.from('x')],
+      [randomBytes(2_000_000)],
+    ]) {
+      const bytes = gzip(pieces, encode)
+      t.deepEqual(gunzipSync(bytes), Buffer.concat(pieces))
+      t.deepEqual(bytes, gzip(pieces, encode))
+    }
+  })
 
-test('a piece refers to the one before', (t) => {
-  const piece = Buffer.from(Array.from({length: 4000}, (_, at) => (at * at * 31) % 997).join(), 'latin1')
-  t.true(gzip([piece, piece]).length < 1.2 * gzip([piece]).length)
-})
+  test(`a piece refers to the one before, by ${name}`, (t) => {
+    const piece = Buffer.from(Array.from({length: 4000}, (_, at) => (at * at * 31) % 997).join(), 'latin1')
+    t.true(gzip([piece, piece], encode).length < 1.2 * gzip([piece], encode).length)
+  })
+}
