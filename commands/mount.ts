@@ -5,14 +5,14 @@ import type {MountResult} from '../src/mount-image.ts'
 import {printableText} from '../src/text.ts'
 
 export default class Mount extends BaseCommand<typeof Mount> {
-  static override readonly summary = "Mount an image of docker's data-root, for reading or as a container."
+  static override readonly summary = "Mount an image or a container of docker's data-root, for reading or to write to."
   static override readonly description =
     `The root file system appears in an empty directory, read-only, until imgtool umount.
-With --read-write it is mounted as docker does for a container: what is written lands in a place of its own and stays in the data-root, registered as a container, so that nothing takes it for a leftover. Prints the container's id.
+With --read-write an image is mounted as docker does for a container: what is written lands in a place of its own and stays in the data-root, registered as a container, so that nothing takes it for a leftover. Prints the container's id, by which it can be mounted again. Containers that docker made can be mounted, too.
 Needs root, or a user namespace. No daemon may run on the data-root while this is called.`
   static override readonly args = {
     image: Args.string({
-      description: 'name, or the first 12 or more digits of an image ID',
+      description: 'name, or the first 12 or more digits of an image ID; or a container, by its name or id',
       ignoreStdin: true,
       required: true,
     }),
@@ -26,6 +26,7 @@ Needs root, or a user namespace. No daemon may run on the data-root while this i
   static override readonly examples = [
     '<%= config.bin %> <%= command.id %> app:1.0 /mnt --store /var/lib/docker',
     '<%= config.bin %> <%= command.id %> app:1.0 /mnt --store /var/lib/docker --read-write',
+    '<%= config.bin %> <%= command.id %> web-server /mnt --store /media/old-disk/docker',
   ]
 
   override async run(): Promise<MountResult & {mountpoint: string}> {

@@ -10,6 +10,11 @@ export function findName({names}: StoreState, wanted: string): string | undefine
   return [wanted, familiar, `${familiar}:latest`].find((name) => names.has(name))
 }
 
+/** Whether the ID of an image begins so. */
+export function isImageID({images}: StoreState, wanted: string): boolean {
+  return imagesWith(images, wanted).length > 0
+}
+
 /**
  * The image that an ID means.
  *
@@ -17,9 +22,7 @@ export function findName({names}: StoreState, wanted: string): string | undefine
  * @throws {ImgtoolError} IMAGE_NOT_FOUND, IMAGE_AMBIGUOUS
  */
 export function findImage({images}: StoreState, wanted: string): ImageState {
-  const hex = wanted.replace(/^sha256:/, '')
-  const isPrefix = /^[0-9a-f]{12,64}$/.test(hex)
-  const [image, ...others] = [...images.values()].filter(({imageID}) => isPrefix && imageID.startsWith(`sha256:${hex}`))
+  const [image, ...others] = imagesWith(images, wanted)
   const shown = printableText(wanted)
   if (others.length > 0)
     throw new ImgtoolError('IMAGE_AMBIGUOUS', `Cannot choose among the images that begin with "${shown}"`, {
@@ -29,4 +32,10 @@ export function findImage({images}: StoreState, wanted: string): ImageState {
   throw new ImgtoolError('IMAGE_NOT_FOUND', `Cannot find image "${shown}" in the store`, {
     hint: 'Run: imgtool store list',
   })
+}
+
+function imagesWith(images: StoreState['images'], wanted: string): ImageState[] {
+  const hex = wanted.replace(/^sha256:/, '')
+  if (!/^[0-9a-f]{12,64}$/.test(hex)) return []
+  return [...images.values()].filter(({imageID}) => imageID.startsWith(`sha256:${hex}`))
 }

@@ -1,33 +1,45 @@
-/** Mounts images of docker's data-root: to look at, or as a container that takes what is written. */
+/** Mounts images and containers of docker's data-root: to look at, or as a container that takes what is written. */
 import {randomBytes} from 'node:crypto'
 import {lstatSync} from 'node:fs'
 import {resolve} from 'node:path'
+import {shortID} from './digest.ts'
 import type {Driver, DriverName, PlaceID} from './driver/driver.ts'
 import {writeInitLayer} from './driver/init-layer.ts'
-import {findMount, listAllMounts, type Mount, mountBound, openMountPoint, unmount} from './driver/mounts.ts'
+import {
+  findMount,
+  findMountOfPlace,
+  listAllMounts,
+  type Mount,
+  mountBound,
+  openMountPoint,
+  unmount,
+} from './driver/mounts.ts'
 import {isPlaceID} from './driver/place-id.ts'
 import {ImgtoolError} from './errors.ts'
-import {findImage, findName} from './find-stored.ts'
-import {removeContainer} from './remove-stored.ts'
+import {findImage, findName, isImageID} from './find-stored.ts'
+import {defaultLimits, type Limits} from './limits.ts'
+import {removeContainer, requireOwn} from './remove-stored.ts'
+import {findContainer, type StoredContainer} from './store/containers.ts'
 import type {LayerState, StoreState} from './store/state.ts'
 import {type ContainerFacts, lockStore, StoreWriter} from './store/writer.ts'
-import {openKeptStore, type StoreOptions} from './store-status.ts'
-import {printableText, toText} from './text.ts'
+import {type KeptStore, openKeptStore, type StoreOptions} from './store-status.ts'
+import {printable, printableText, toText} from './text.ts'
 import {requireSystem} from './unpack.ts'
 
 export interface MountResult {
   readonly driver: DriverName
-  readonly imageID: string
-  /** Of the container that takes what is written; absent for a mount to look at. */
+  /** Absent for a container that does not tell its image. */
+  readonly imageID?: string
+  /** Of the container that is mounted; absent for an image to look at. */
   readonly container?: string
 }
 
 /**
- * Mounts an image in an empty directory, for reading.
+ * Mounts an image or a container in an empty directory, for reading.
  *
- * @param wanted a name, or the first 12 or more digits of an image ID
- * @throws {ImgtoolError} IMAGE_NOT_FOUND, IMAGE_AMBIGUOUS, STORE_INVALID for an image that is not whole, TARGET_INVALID,
- *   TARGET_EXISTS, PERMISSION_DENIED, PLATFORM_UNSUPPORTED, and as `storeStatus`
+ * @param wanted a name, or the first 12 or more digits of an image ID; else the name of a container, its id or how that begins
+ * @throws {ImgtoolError} IMAGE_NOT_FOUND, IMAGE_AMBIGUOUS, IMAGE_USED for a container that is mounted, STORE_INVALID for what is
+ *   not whole, TARGET_INVALID, TARGET_EXISTS, PERMISSION_DENIED, PLATFORM_UNSUPPORTED, and as `storeStatus`
  */
 export async function mountImage(
   store: string,
@@ -38,15 +50,22 @@ export async function mountImage(
   using kept = await openKeptStore(store, options)
   using _ = await lockStore(store, options.signal)
   const {driver} = kept
-  const {imageID, top} = findTop(kept.readState(), wanted)
+  const state = kept.readState()
+  const container = findIdle(kept, state, wanted, options.limits)
+  if (container !== undefined) {
+    driver.mount(container.place, mountPoint)
+    return {driver: driver.name, ...factsOf(container)}
+  }
+  const {imageID, top} = findTop(state, wanted)
   driver.mount(top.cacheID, mountPoint)
   return {driver: driver.name, imageID}
 }
 
 /**
  * Mounts an image in an empty directory as docker does for a container: what is written lands in a place of its own, on one
- * with what docker puts into every container. Both stay when it is unmounted.
+ * with what docker puts into every container. Both stay when it is unmounted, and a container that is there goes on.
  *
+ * @param wanted as {@link mountImage}
  * @throws {ImgtoolError} as {@link mountImage}, and NO_SPACE
  */
 export async function mountContainer(
@@ -60,22 +79,57 @@ export async function mountContainer(
   const {driver} = kept
   using writer = new StoreWriter(store, driver)
   using _ = await writer.lock(options.signal)
-  const {imageID, top} = findTop(kept.readState(), wanted)
+  const state = kept.readState()
+  const idle = findIdle(kept, state, wanted, options.limits)
+  if (idle !== undefined) {
+    showPlace(driver, idle.place, mountPoint)
+    return {driver: driver.name, ...factsOf(idle)}
+  }
+  const {imageID, top} = findTop(state, wanted)
   const mountID = newID()
   const facts: ContainerFacts = {id: newID(), mountID, initID: `${mountID}-init`, parent: top.chainID}
   try {
     makePlaces(driver, facts, top.cacheID)
     writer.addContainer(facts)
-    const merged = driver.get(mountID, {isWritable: true})
-    mountBound(merged, mountPoint, {isWritable: true})
+    showPlace(driver, mountID, mountPoint)
   } catch (error) {
-    if (driver.exists(mountID)) driver.put(mountID)
     removeContainer(writer, driver, {id: facts.id, places: [mountID, facts.initID]})
     throw error
   }
   driver.release(facts.initID)
   driver.release(mountID)
   return {driver: driver.name, imageID, container: facts.id}
+}
+
+/** Shows a container's place, so that it can be written to. */
+function showPlace(driver: Driver, id: PlaceID, mountPoint: string): void {
+  try {
+    mountBound(driver.get(id, {isWritable: true}), mountPoint, {isWritable: true})
+  } catch (error) {
+    driver.put(id)
+    throw error
+  }
+}
+
+/** A container that no image is called like; undefined where there is none. @throws {ImgtoolError} IMAGE_USED while it is mounted */
+function findIdle(
+  {files, driver}: KeptStore,
+  state: StoreState,
+  wanted: string,
+  limits: Limits = defaultLimits,
+): StoredContainer | undefined {
+  if (findName(state, wanted) !== undefined || isImageID(state, wanted)) return undefined
+  const container = findContainer(files, driver.name, wanted, limits)
+  const mount = container && findMountOfPlace([container.place])
+  if (mount === undefined) return container
+  throw new ImgtoolError(
+    'IMAGE_USED',
+    `Cannot mount container ${shortID(container!.id)}: it is mounted on "${printable(mount.point)}"`,
+  )
+}
+
+function factsOf({id, imageID}: StoredContainer): {container: string; imageID?: string} {
+  return {container: id, ...(imageID !== undefined && {imageID})}
 }
 
 /** What docker names by 64 digits says nothing. */
@@ -137,11 +191,10 @@ export async function unmountImage(
   const {driver} = kept
   using writer = new StoreWriter(store, driver)
   using _ = await writer.lock(signal)
-  const isOwn = (id: string) => !kept.files.isDirectory(`containers/${id}`)
-  const {containers} = kept.readState()
-  const container = containers.find(({id, places}) => places[0] === mountID && isOwn(id))
+  const container = kept.readState().containers.find(({places}) => places[0] === mountID)
   if (container === undefined && remove)
     throw refuse(mountPoint, 'nothing can be written there, so that nothing can be removed')
+  if (container !== undefined && remove) requireOwn(kept.files, container)
   unmount(mountPoint)
   if (container === undefined) return {removed: false}
   driver.put(mountID)

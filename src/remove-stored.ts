@@ -1,9 +1,9 @@
 /** Removes images from docker's data-root, as `docker rmi` does. */
 import {type Digest, shortID} from './digest.ts'
 import type {Driver, DriverName} from './driver/driver.ts'
-import {listAllMounts, type Mount} from './driver/mounts.ts'
+import {findMountOfPlace, listAllMounts, type Mount} from './driver/mounts.ts'
 import {ImgtoolError} from './errors.ts'
-import {findImage, findName} from './find-stored.ts'
+import {findImage, findName, isImageID} from './find-stored.ts'
 import type {ContainerState, ImageState, StoreState} from './store/state.ts'
 import type {StoreFiles} from './store/store-files.ts'
 import {surveyStore, withAllBelow} from './store/survey.ts'
@@ -98,18 +98,24 @@ function isDigestOf(name: string, tagged: string): boolean {
 /** Images go before containers, whose ids nobody chooses. */
 function findContainer(state: StoreState, wanted: string): ContainerState | undefined {
   if (!/^[0-9a-f]{12,64}$/.test(wanted) || findName(state, wanted) !== undefined) return undefined
-  const isImage = [...state.images.keys()].some((imageID) => imageID.startsWith(`sha256:${wanted}`))
   const found = state.containers.filter(({id}) => id.startsWith(wanted))
-  return isImage || found.length > 1 ? undefined : found[0]
+  return isImageID(state, wanted) || found.length > 1 ? undefined : found[0]
 }
 
-function requireForgotten(files: StoreFiles, {id, places}: ContainerState): void {
-  const isPlace = (path: string) => path.split('/').some((name) => places.includes(name))
-  const mount = listAllMounts().find(({point, root}) => isPlace(point) || isPlace(root))
-  const refuse = (why: string, hint: string) =>
-    new ImgtoolError('IMAGE_USED', `Cannot remove container ${shortID(id)}: ${why}`, {hint})
-  if (mount !== undefined) throw refuse('it is mounted', 'Run: imgtool umount --remove MOUNTPOINT')
-  if (files.isDirectory(`containers/${id}`)) throw refuse('it is one of docker', `Run: docker rm ${shortID(id)}`)
+function requireForgotten(files: StoreFiles, container: ContainerState): void {
+  if (findMountOfPlace(container.places) !== undefined)
+    throw unremovable(container, 'it is mounted', 'Run: imgtool umount --remove MOUNTPOINT')
+  requireOwn(files, container)
+}
+
+/** @throws {ImgtoolError} IMAGE_USED for a container that docker knows more of than imgtool does */
+export function requireOwn(files: StoreFiles, container: ContainerState): void {
+  if (files.isDirectory(`containers/${container.id}`))
+    throw unremovable(container, 'it is one of docker', `Run: docker rm ${shortID(container.id)}`)
+}
+
+function unremovable({id}: ContainerState, why: string, hint: string): ImgtoolError {
+  return new ImgtoolError('IMAGE_USED', `Cannot remove container ${shortID(id)}: ${why}`, {hint})
 }
 
 function requireUnused({containers}: StoreState, image: ImageState): void {

@@ -50,6 +50,12 @@ export function listAllMounts(): Mount[] {
   return parseMounts(readFileSync('/proc/self/mountinfo', 'latin1'))
 }
 
+/** A mount at or of a directory with one of these names in its path, which places of drivers have; undefined where there is none. */
+export function findMountOfPlace(names: readonly string[]): Mount | undefined {
+  const isPlace = (path: ByteString) => path.split('/').some((name) => names.includes(name))
+  return listAllMounts().find(({point, root}) => isPlace(point) || isPlace(root))
+}
+
 /** What was mounted last at a directory; undefined where nothing is. The directory's parent exists. */
 export function findMount(directory: string): Mount | undefined {
   const place = fromText(realPlace(directory))

@@ -15,7 +15,6 @@ import {gzipSync} from 'node:zlib'
 import {type Digest, digestHex, sha256} from '../../src/digest.ts'
 import {chainIDs} from '../../src/image/chain.ts'
 import type {Entry} from '../../src/layer/tar/entry.ts'
-import {defaultLimits} from '../../src/limits.ts'
 import {
   configPath,
   contentPath,

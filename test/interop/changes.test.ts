@@ -1,8 +1,9 @@
 /** What containers have changed, by imgtool of a data-root whose dockerd is stopped: the same as `docker diff` said and `docker commit` made. */
 import {createHash} from 'node:crypto'
-import {readFileSync, writeFileSync} from 'node:fs'
+import {mkdtempSync, readFileSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import test, {type ExecutionContext} from 'ava'
+import {listMounts} from '../../src/driver/mounts.ts'
 import {spawnImgtool} from '../helpers/cli.ts'
 import {startDockerd} from '../helpers/dockerd.ts'
 import {dockerMembers, tarOf} from '../helpers/image.ts'
@@ -56,6 +57,7 @@ for (const driver of ['overlay2', 'vfs'] as const) {
     t.deepEqual(await changes(t, dockerd.dataRoot, 'idle'), truth.idle)
     t.deepEqual(await changes(t, dockerd.dataRoot, truth.id[0]!.slice(0, 12)), truth.busy)
     t.deepEqual(await changes(t, dockerd.dataRoot, 'app:1'), ['A /etc/new', 'C /etc', 'C /etc/changed', 'D /link'])
+    await showsContainer(t, dockerd.dataRoot, driver)
     const archive = join(scratch, `${driver}-ours.tar`)
     await imgtool(t, 'commit', dockerd.dataRoot, 'busy', archive, '--tag', 'ours:archive', '--message', 'rescued')
     await imgtool(t, 'verify', archive)
@@ -74,6 +76,20 @@ for (const driver of ['overlay2', 'vfs'] as const) {
       await again.stop()
     }
   })
+}
+
+/** A container that docker made is mounted, and goes on there. */
+async function showsContainer(t: ExecutionContext, store: string, driver: string): Promise<void> {
+  const target = mkdtempSync(join(scratch, 'mount-'))
+  for (const flags of [[], ['--read-write']]) {
+    await imgtool(t, 'mount', 'busy', target, '--store', store, ...flags)
+    t.is(readFileSync(join(target, 'etc/added'), 'latin1'), 'added\n')
+    const {status, stderr} = await spawnImgtool(['umount', '--remove', target])
+    t.is(status, 1)
+    t.regex(stderr, flags.length > 0 || driver === 'vfs' ? /it is one of docker/ : /nothing can be written there/)
+    await imgtool(t, 'umount', target)
+  }
+  t.deepEqual(listMounts(store), [])
 }
 
 function writeImage(): string {
