@@ -152,6 +152,7 @@ for (const driver of driverNames) {
     const [id, mount] = ['12'.repeat(32), '34'.repeat(32)]
     mkdirSync(placePath(store, driver, mount))
     if (driver === 'overlay2') {
+      mkdirSync(join(placePath(store, driver, mount), 'diff'))
       writeFileSync(join(placePath(store, driver, mount), 'link'), 'B'.repeat(26))
       symlinkSync(`../${mount}/diff`, join(store, 'overlay2/l', 'B'.repeat(26)))
     }

@@ -17,7 +17,7 @@ import {startLonePlace} from './lone-layer.ts'
 import {LowerLayers} from './lower.ts'
 import {mountAufs} from './mount-aufs.ts'
 import {isMounted, unmount} from './mounts.ts'
-import {isPlaceID} from './place-id.ts'
+import {checkPlaceID, isPlaceID} from './place-id.ts'
 import {faultsOf, homeMode, makeDirectory, mounted, PlaceDriver, Places} from './places.ts'
 import {listDirectory, removeTree} from './remove.ts'
 import {readSmallFile, writeSmallFile} from './small-file.ts'
@@ -49,9 +49,8 @@ export class AufsDriver extends PlaceDriver implements Driver {
   }
 
   remove(id: PlaceID): void {
-    const target = join(this.#home, 'mnt', id)
     if (!this.exists(id)) return
-    if (isMounted(target)) throw mounted(id)
+    if (isMounted(this.#mountPointOf(id))) throw mounted(id)
     this.places.remove(id)
     this.#within('mnt', (mounts) => void os.removeDirectoryAt(mounts, id))
     this.#within('layers', (lists) => void os.unlinkAt(lists, id))
@@ -69,7 +68,7 @@ export class AufsDriver extends PlaceDriver implements Driver {
 
   /** Writing needs a place of its own for the program that stands in for aufs. */
   get(id: PlaceID, {isWritable}: {readonly isWritable: boolean}): string {
-    const target = join(this.#home, 'mnt', id)
+    const target = this.#mountPointOf(id)
     if (isMounted(target)) return target
     if (!isWritable) this.mount(id, target)
     else
@@ -87,7 +86,8 @@ export class AufsDriver extends PlaceDriver implements Driver {
   }
 
   put(id: PlaceID): void {
-    const target = join(this.#home, 'mnt', id)
+    if (!this.exists(id)) return
+    const target = this.#mountPointOf(id)
     if (isMounted(target)) unmount(target)
   }
 
@@ -127,6 +127,11 @@ export class AufsDriver extends PlaceDriver implements Driver {
 
   #paths(ids: readonly PlaceID[]): string[] {
     return ids.map((id) => join(this.places.path, id))
+  }
+
+  /** Below a directory of the store's own, and no symlink. */
+  #mountPointOf(id: PlaceID): string {
+    return this.#within('mnt', () => join(this.#home, 'mnt', checkPlaceID(id)))
   }
 
   #left(name: 'layers' | 'mnt'): PlaceID[] {

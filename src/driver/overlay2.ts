@@ -63,9 +63,9 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
   remove(id: PlaceID): void {
     if (!this.exists(id)) return
     if (isMounted(join(this.places.path, id, 'merged'))) throw mounted(id)
-    const link = this.#read(id, 'link')
+    const link = this.#soundLink(id)
     this.places.remove(id)
-    if (link !== undefined && isLinkName(link)) os.unlinkAt(this.places.find()!, `${linksName}/${link}`)
+    if (link !== undefined) this.#withinLinks((links) => [os.unlinkAt(links, link)])
   }
 
   parents(id: PlaceID): PlaceID[] {
@@ -90,6 +90,7 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
   }
 
   put(id: PlaceID): void {
+    if (!this.exists(id)) return
     const target = join(this.places.path, id, 'merged')
     if (isMounted(target)) unmount(target)
     os.removeDirectoryAt(os.AT_FDCWD, fromText(target))
@@ -107,13 +108,14 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
   }
 
   faults(id: PlaceID): string[] {
-    return [...faultsOf(() => this.#requireLink(id)), ...faultsOf(() => this.parents(id))]
+    const requireFiles = () => os.close(this.#openDiff(id))
+    return [requireFiles, () => this.#requireLink(id), () => this.parents(id)].flatMap(faultsOf)
   }
 
   /** The link by which others know a place. */
   mend(id: PlaceID): boolean {
-    const link = this.#read(id, 'link')
-    return link !== undefined && isLinkName(link) && this.#makeLink(id, link) === 0
+    const link = this.#soundLink(id)
+    return link !== undefined && this.#makeLink(id, link) === 0
   }
 
   /** Links that lead nowhere. */
@@ -139,7 +141,9 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
     return this.#dialect.name === 'overlay-user'
   }
 
+  /** The kernel follows symlinks. */
   #paths(ids: readonly PlaceID[]): string[] {
+    for (const id of ids) os.close(this.#openDiff(id))
     return ids.map((id) => join(this.places.path, id, 'diff'))
   }
 
@@ -154,13 +158,18 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
 
   #withinLinks<Result>(use: (links: number) => Result[]): Result[] {
     const home = this.places.find()
-    const links = home === undefined ? os.ENOENT : os.openAt(home, linksName, os.O_PATH | os.O_DIRECTORY)
+    const links = home === undefined ? os.ENOENT : os.openAt(home, linksName, os.O_PLACE)
     if (links < 0) return []
     try {
       return use(links)
     } finally {
       os.close(links)
     }
+  }
+
+  /** Undefined for a place that has lost it. */
+  #soundLink(id: PlaceID): string | undefined {
+    return faultsOf(() => this.#linkOf(id)).length > 0 ? undefined : this.#linkOf(id)
   }
 
   #linkOf(id: PlaceID): string {
@@ -201,7 +210,9 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
   #openDiff(id: PlaceID): number {
     const place = this.places.open(id)
     try {
-      return os.check(os.openAt(place, 'diff', os.O_PLACE), `open the files of "${id}"`)
+      const diff = os.openAt(place, 'diff', os.O_PLACE)
+      if (diff === os.ENOENT || diff === os.ENOTDIR) throw broken(id, 'its directory "diff" is missing')
+      return os.check(diff, `open the files of "${id}"`)
     } finally {
       os.close(place)
     }
@@ -211,7 +222,7 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
   #markCommitted(id: PlaceID): void {
     const place = this.places.open(id)
     try {
-      writeSmallFile(place, 'committed', '', 0o600)
+      if (os.statusAt(place, 'committed') === os.ENOENT) writeSmallFile(place, 'committed', '', 0o600)
     } finally {
       os.close(place)
     }

@@ -44,9 +44,8 @@ export class Places implements Disposable {
   /** @returns undefined while there are no places */
   find(): number | undefined {
     if (this.#home !== undefined) return this.#home
-    const home = os.openAt(os.AT_FDCWD, fromText(this.path), os.O_PATH | os.O_DIRECTORY)
-    if (home === os.ENOENT) return undefined
-    this.#home = os.check(home, `open "${printableText(this.path)}"`)
+    const home = openOwn(this.#store, this.#way)
+    if (home !== os.ENOENT) this.#home = home
     return this.#home
   }
 
@@ -112,9 +111,8 @@ export class Places implements Disposable {
 
   /** Removes what killed runs were about to make. */
   tidy(): void {
-    const parent = os.openAt(os.AT_FDCWD, fromText(this.#temporary), os.O_PATH | os.O_DIRECTORY)
+    const parent = openOwn(this.#store, ['tmp'])
     if (parent === os.ENOENT) return
-    os.check(parent, `open "${printableText(this.#temporary)}"`)
     try {
       removeLeftovers(parent, noTarget)
     } finally {
@@ -190,14 +188,46 @@ export abstract class PlaceDriver implements Pick<Driver, 'release' | 'isLocked'
  * Makes a directory of docker's own where it is missing, with docker's mode whatever the umask.
  *
  * @returns its descriptor
+ * @throws {ImgtoolError} STORE_INVALID for a symlink, which could lead out of the store
  */
 export function makeDirectory(path: string, mode: number): number {
   const name = fromText(path)
   const made = os.makeDirectoryAt(os.AT_FDCWD, name, mode)
   if (made !== os.EEXIST) os.check(made, 'make', name)
-  const descriptor = os.check(os.openAt(os.AT_FDCWD, name, os.O_PATH | os.O_DIRECTORY), 'open', name)
+  const descriptor = os.check(openDirectly(path), 'open', name)
   if (made === 0) os.changeModeOfPath(descriptor, mode)
   return descriptor
+}
+
+/**
+ * Makes a directory of docker's own and those on the way to it; the store is there.
+ *
+ * @throws {ImgtoolError} as {@link makeDirectory}
+ */
+export function makeDirectories(store: string, way: readonly string[], mode: number): void {
+  for (const at of way.keys()) os.close(makeDirectory(join(store, ...way.slice(0, at + 1)), mode))
+}
+
+/** @returns a descriptor of a directory below the store, or ENOENT. @throws {ImgtoolError} STORE_INVALID for a symlink on the way */
+function openOwn(store: string, way: readonly string[]): number {
+  let descriptor = os.ENOENT
+  for (const at of way.keys()) {
+    if (descriptor >= 0) os.close(descriptor)
+    descriptor = openDirectly(join(store, ...way.slice(0, at + 1)))
+    if (descriptor < 0) break
+  }
+  return descriptor
+}
+
+/** @returns a descriptor, or ENOENT */
+function openDirectly(path: string): number {
+  const descriptor = os.openAt(os.AT_FDCWD, fromText(path), os.O_PLACE)
+  if (descriptor === os.ENOTDIR) {
+    throw new ImgtoolError('STORE_INVALID', `Cannot use "${printableText(path)}": a store has a directory there`, {
+      hint: 'A symlink could lead anywhere: mount what it leads to in its place',
+    })
+  }
+  return descriptor === os.ENOENT ? descriptor : os.check(descriptor, `open "${printableText(path)}"`)
 }
 
 /** What a refusal to use a place says. */

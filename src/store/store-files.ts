@@ -199,13 +199,12 @@ export class LayerFiles {
   }
 }
 
-/** Without O_NONBLOCK a fifo would hang the run. @returns undefined where there is nothing */
+/** Opening a device can do something, and opening a fifo waits. @returns undefined where there is nothing */
 function openRegular(directory: number, name: ByteString, path: ByteString): number | undefined {
-  const file = os.openAt(directory, name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-  if (file === os.ENOENT) return undefined
-  const isLink = file < 0 && os.errnoName(file) === 'ELOOP'
-  if (!isLink && fstatSync(os.check(file, 'open', path)).isFile()) return file
-  if (!isLink) os.close(file)
+  const status = os.statusAt(directory, name)
+  if (status === os.ENOENT) return undefined
+  const isFile = typeof status === 'number' || (status.mode & os.S_IFMT) === os.S_IFREG
+  if (isFile) return os.check(os.openAt(directory, name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), 'open', path)
   throw new ImgtoolError('ARCHIVE_INVALID', `Cannot read "${printable(path)}": it is no regular file`, {entry: path})
 }
 

@@ -4,22 +4,13 @@
  *
  * @see moby layer/filestore.go, image/fs.go, reference/store.go at v20.10 to v24
  */
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from 'node:fs'
+import {closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync} from 'node:fs'
 import {join, resolve} from 'node:path'
 import {setTimeout as sleep} from 'node:timers/promises'
 import type {Digest} from '../digest.ts'
 import type {Driver} from '../driver/driver.ts'
 import {isOfBuilder, isPlaceID} from '../driver/place-id.ts'
+import {makeDirectories} from '../driver/places.ts'
 import {makeStaging, removeLeftoversIn} from '../driver/staging.ts'
 import {stagingName} from '../driver/staging-name.ts'
 import {ImgtoolError} from '../errors.ts'
@@ -44,6 +35,7 @@ import {
   repositoriesSchema,
   temporaryName,
 } from './layout.ts'
+import {StoreFiles} from './store-files.ts'
 
 /** A layer that the store has. */
 export interface StoredLayer {
@@ -78,37 +70,42 @@ const lockInterval = 10
 /** Mode of all that is docker's own. */
 const [directoryMode, fileMode] = [0o700, 0o600]
 const noTarget = ''
+/** Bytes of the names of all images, of which every change writes a new file. */
+const maximumNames = 64 * 1024 * 1024
 
 /** Close it. Several processes may have one for the same store at a time. */
 export class StoreWriter implements Disposable {
   readonly #store: string
   readonly #root: string
   readonly #driver: Driver
+  /** No symlink of the store leads what is read out of it. */
+  readonly #files: StoreFiles
   readonly #descriptor: number
   /** Of the layers; locked by all who are at work in the store. */
   readonly #layers: number
 
   /**
    * @param store docker's data-root; made where it is missing
-   * @throws {ImgtoolError} STORE_IN_USE, PERMISSION_DENIED
+   * @throws {ImgtoolError} STORE_IN_USE, PERMISSION_DENIED, STORE_INVALID where a symlink is in the place of a directory
    */
   constructor(store: string, driver: Driver) {
     this.#store = resolve(store)
     this.#root = join(this.#store, metadataRoot(driver.name))
     this.#driver = driver
     requireNoDaemon(this.#store)
-    this.#attempt(() => {
-      mkdirSync(this.#store, {recursive: true, mode: 0o710})
-      for (const name of [configsName, imagesMetadataName, layersName, temporaryName])
-        mkdirSync(join(this.#root, name), {recursive: true, mode: directoryMode})
-    })
+    this.#attempt(() => mkdirSync(this.#store, {recursive: true, mode: 0o710}))
+    for (const name of [configsName, imagesMetadataName, layersName, temporaryName]) this.#makeDirectories(name)
+    this.#files = new StoreFiles(this.#store)
     this.#descriptor = os.check(
       os.openAt(os.AT_FDCWD, fromText(this.#store), os.O_RDONLY | os.O_DIRECTORY),
       `open "${printableText(store)}"`,
     )
     const layers = fromText(join(this.#root, layersName))
     this.#layers = os.openAt(os.AT_FDCWD, layers, os.O_RDONLY | os.O_DIRECTORY)
-    if (this.#layers < 0) os.close(this.#descriptor)
+    if (this.#layers < 0) {
+      os.close(this.#descriptor)
+      this.#files.close()
+    }
     os.check(this.#layers, 'open the layers of the store')
   }
 
@@ -161,7 +158,7 @@ export class StoreWriter implements Disposable {
     this.#write(configPath(imageID), config)
     if (parent === undefined) return
     const metadata = imageMetadataPath(imageID)
-    mkdirSync(join(this.#root, metadata), {recursive: true, mode: directoryMode})
+    this.#makeDirectories(metadata)
     this.#write(`${metadata}/parent`, Buffer.from(parent))
   }
 
@@ -208,8 +205,8 @@ export class StoreWriter implements Disposable {
   addContainer({id, mountID, initID, parent}: ContainerFacts): void {
     const aside = join(this.#root, temporaryName, stagingName(noTarget))
     const files = {[containerFile.mountID]: mountID, [containerFile.initID]: initID, [containerFile.parent]: parent}
+    this.#makeDirectories(containersName)
     this.#attempt(() => {
-      mkdirSync(join(this.#root, containersName), {recursive: true, mode: directoryMode})
       mkdirSync(aside, {mode: directoryMode})
       for (const [name, text] of Object.entries(files)) writeNew(join(aside, name), Buffer.from(text))
       renameSync(aside, join(this.#root, containersName, id))
@@ -261,6 +258,7 @@ export class StoreWriter implements Disposable {
   [Symbol.dispose](): void {
     os.close(this.#layers)
     os.close(this.#descriptor)
+    this.#files.close()
   }
 
   /** Of layers, and of containers with what they begin from. */
@@ -274,26 +272,34 @@ export class StoreWriter implements Disposable {
   }
 
   #readRepositories(): Map<string, Map<string, string>> {
-    const path = join(this.#root, repositoriesName)
-    const bytes = this.#attempt(() => unlessMissing(() => readFileSync(path)))
+    const bytes = this.#files.read(this.#path(repositoriesName), maximumNames)
     if (bytes === undefined) return new Map()
     const {Repositories: found} = parseDocument(bytes, repositoriesName, repositoriesSchema)
     return new Map([...found].map(([name, references]) => [name, new Map(references)]))
   }
 
   #list(directory: string): string[] {
-    return this.#attempt(() => unlessMissing(() => readdirSync(join(this.#root, directory)))) ?? []
+    return this.#files.list(this.#path(directory)) ?? []
   }
 
   #line(path: string): string | undefined {
-    return this.#attempt(() => unlessMissing(() => readFileSync(join(this.#root, path), 'latin1').trim()))
+    return this.#files.line(this.#path(path))
+  }
+
+  /** Below the store, of what is below the root. */
+  #path(path: string): string {
+    return `${metadataRoot(this.#driver.name)}/${path}`
+  }
+
+  #makeDirectories(path: string): void {
+    makeDirectories(this.#store, this.#path(path).split('/'), directoryMode)
   }
 
   /** Replaces a file at once, unless it is as it should be. */
   #write(path: string, bytes: Buffer): void {
     const [full, temporary] = [join(this.#root, path), join(this.#root, newFileName)]
+    if (this.#isAlready(path, bytes)) return
     this.#attempt(() => {
-      if (unlessMissing(() => readFileSync(full))?.equals(bytes)) return
       try {
         rmSync(temporary, {force: true})
         writeNew(temporary, bytes)
@@ -303,6 +309,15 @@ export class StoreWriter implements Disposable {
         throw error
       }
     })
+  }
+
+  #isAlready(path: string, bytes: Buffer): boolean {
+    try {
+      return this.#files.read(this.#path(path), bytes.length)?.equals(bytes) === true
+    } catch (error) {
+      if (error instanceof ImgtoolError && error.code === 'LIMIT_EXCEEDED') return false
+      throw error
+    }
   }
 
   #attempt<Result>(use: () => Result): Result {
@@ -388,15 +403,6 @@ function writeNew(path: string, bytes: Buffer): void {
     fsyncSync(descriptor)
   } finally {
     closeSync(descriptor)
-  }
-}
-
-function unlessMissing<Result>(use: () => Result): Result | undefined {
-  try {
-    return use()
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw error
   }
 }
 
