@@ -138,9 +138,13 @@ export class ConfinedRoot {
       this.#open.set(known, place)
       return place
     }
-    if (known.length > maximumPath) return undefined
+    const {directory, name} = splitPath(known)
+    const isLong = known.length > maximumPath
+    if (isLong && !this.#open.has(directory)) return undefined
     this.#neighbours.beforeLooking(known)
-    const descriptor = openDirectoryBeneath(this.root.descriptor, known)
+    const descriptor = isLong
+      ? openAt(this.#open.get(directory)!.descriptor, name, O_PLACE)
+      : openDirectoryBeneath(this.root.descriptor, known)
     if (descriptor < 0) return undefined
     const opened = {descriptor, path: known}
     this.remember(opened)

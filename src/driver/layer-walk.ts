@@ -4,8 +4,9 @@
  */
 import {type BigIntStats, fstatSync} from 'node:fs'
 import {ImgtoolError} from '../errors.ts'
-import {joinPath, splitPath} from '../layer/path.ts'
+import {joinPath, pathDepth, splitPath} from '../layer/path.ts'
 import type {Entry, EntryKind} from '../layer/tar/entry.ts'
+import {defaultLimits} from '../limits.ts'
 import * as os from '../os/libc.ts'
 import {type ByteString, printable} from '../text.ts'
 import type {ConfinedRoot} from './confined-root.ts'
@@ -46,7 +47,8 @@ interface Level {
  *
  * Memory grows with the names of the directories on the way to one file.
  *
- * @throws {ImgtoolError} SYSTEM_ERROR where the tree changes meanwhile, PERMISSION_DENIED, WHITEOUT_INVALID, ENTRY_INVALID
+ * @throws {ImgtoolError} SYSTEM_ERROR where the tree changes meanwhile, PERMISSION_DENIED, WHITEOUT_INVALID, ENTRY_INVALID,
+ *   LIMIT_EXCEEDED
  * @see OCI image-spec layer.md, "Whiteouts"
  */
 export function* readChanges(root: ConfinedRoot, dialect: DialectReader): Generator<LayerChange> {
@@ -67,6 +69,7 @@ export function linkToFirst<Any extends Found>(found: Any, linked: Map<string, B
 export function* walkLayer(root: ConfinedRoot, dialect: DialectReader): Generator<LayerChange> {
   const levels: Level[] = []
   function* enter(path: ByteString): Generator<Deleted> {
+    requireDepth(path)
     const place = root.findDirectly(path)
     if (place === undefined)
       throw new ImgtoolError('SYSTEM_ERROR', `Cannot read "${printable(path)}" of the layer: it changed meanwhile`)
@@ -88,6 +91,20 @@ export function* walkLayer(root: ConfinedRoot, dialect: DialectReader): Generato
     if (found.entry.kind === 'directory') yield* enter(found.entry.path)
   }
 }
+
+/**
+ * Refuses a directory of more levels than the path of a layer's entry may have: each costs its whole path.
+ *
+ * @throws {ImgtoolError} LIMIT_EXCEEDED
+ */
+export function requireDepth(path: ByteString): void {
+  if (pathDepth(path) <= defaultLimits.depth) return
+  const message = `Cannot read "${printable(path.slice(0, shownLength))}…" of the layer: it has more than ${defaultLimits.depth} levels`
+  throw new ImgtoolError('LIMIT_EXCEEDED', message)
+}
+
+/** As much of a path as helps. */
+const shownLength = 60
 
 /** What is at a path; undefined for a socket, and where there is nothing. */
 export function find(root: ConfinedRoot, path: ByteString): Found | undefined {

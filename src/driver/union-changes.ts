@@ -7,6 +7,7 @@ import {joinPath} from '../layer/path.ts'
 import type {Time} from '../layer/tar/number.ts'
 import * as os from '../os/libc.ts'
 import type {ByteString} from '../text.ts'
+import {requireDepth} from './layer-walk.ts'
 import type {Lower, LowerDirectory, LowerLayers} from './lower.ts'
 import {capabilityName} from './xattr-policy.ts'
 
@@ -24,11 +25,24 @@ export interface PathChange {
  * @param now where its first layer differs from `before`, whose layers are the others; or a tree that shares nothing with it
  * @param sharesLayers whether the layers of `before` are those of `now` after the first
  * @returns sorted by bytes, directories before what is in them
+ * @throws {ImgtoolError} LIMIT_EXCEEDED
  */
 export function compareUnions(now: LowerLayers, before: LowerLayers | undefined, sharesLayers: boolean): PathChange[] {
   const comparison = new Comparison(now, before, sharesLayers)
   if (now.root !== undefined) comparison.compare(now.root, before?.root)
   return comparison.changes
+}
+
+/** A directory that is being compared. */
+interface Level {
+  readonly now: LowerDirectory
+  readonly before: LowerDirectory | undefined
+  /** It is among the changes itself. */
+  readonly isListed: boolean
+  /** Where the changes in it begin. */
+  readonly start: number
+  /** To be compared, the next one last. */
+  readonly names: ByteString[]
 }
 
 class Comparison {
@@ -43,27 +57,40 @@ class Comparison {
     this.#sharesLayers = sharesLayers
   }
 
-  /** @returns whether anything in the directories differs */
-  compare(now: LowerDirectory, before: LowerDirectory | undefined): boolean {
-    if (this.#isSame(now, before)) return false
-    const count = this.changes.length
-    const names = new Set([...this.#now.names(now), ...(before === undefined ? [] : this.#before!.names(before))])
-    for (const name of [...names].toSorted()) {
-      const [there, was] = [this.#now.look(now, name), before && this.#before!.look(before, name)]
-      if (there !== undefined) this.#compareNames(there, was)
-      else if (was !== undefined) this.changes.push({kind: 'deleted', path: joinPath(now.path, name)})
+  compare(root: LowerDirectory, before: LowerDirectory | undefined): void {
+    const levels = this.#enter(root, before, true)
+    for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
+      const name = level.names.pop()
+      if (name !== undefined) levels.push(...this.#compareName(level, name))
+      else {
+        levels.pop()
+        const isInside = this.changes.length > level.start
+        if (isInside && !level.isListed) this.changes.splice(level.start, 0, {kind: 'changed', path: level.now.path})
+      }
     }
-    return this.changes.length > count
   }
 
-  #compareNames(now: Lower, before: Lower | undefined): void {
-    const {path} = now
-    const kind = before === undefined ? 'added' : this.#differs(now, before) ? 'changed' : undefined
-    const at = this.changes.length
-    if (kind !== undefined) this.changes.push({kind, path})
-    if (now.kind !== 'directory') return
-    const isInside = this.compare(now, before?.kind === 'directory' ? before : undefined)
-    if (isInside && kind === undefined) this.changes.splice(at, 0, {kind: 'changed', path})
+  /** @returns the directory that is to be compared next, if the name is one */
+  #compareName({now: directory, before: lower}: Level, name: ByteString): Level[] {
+    const now = this.#now.look(directory, name)
+    const before = lower && this.#before!.look(lower, name)
+    const kind = this.#kindOf(now, before)
+    if (kind !== undefined) this.changes.push({kind, path: joinPath(directory.path, name)})
+    if (now?.kind !== 'directory') return []
+    return this.#enter(now, before?.kind === 'directory' ? before : undefined, kind !== undefined)
+  }
+
+  #kindOf(now: Lower | undefined, before: Lower | undefined): ChangeKind | undefined {
+    if (now === undefined) return before && 'deleted'
+    if (before === undefined) return 'added'
+    return this.#differs(now, before) ? 'changed' : undefined
+  }
+
+  #enter(now: LowerDirectory, before: LowerDirectory | undefined, isListed: boolean): Level[] {
+    if (this.#isSame(now, before)) return []
+    requireDepth(now.path)
+    const names = new Set([...this.#now.names(now), ...(before === undefined ? [] : this.#before!.names(before))])
+    return [{now, before, isListed, start: this.changes.length, names: [...names].toSorted().toReversed()}]
   }
 
   #isSame(now: LowerDirectory, before: LowerDirectory | undefined): boolean {

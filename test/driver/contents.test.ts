@@ -103,6 +103,18 @@ for (const [name, Store, driverTest] of drivers) {
   })
 }
 
+test('a tree that is deeper than any layer can have it is refused, and nobody runs out of stack', async (t) => {
+  const driver = open(t, (store) => new VfsDriver(store))
+  fill(driver, base, undefined, () => {})
+  fill(driver, top, base, (sink) => add(sink, {path: 'd/'.repeat(6000).concat('f')}, 'deep'))
+  t.throws(() => driver.contents.changes(top, base), {code: 'LIMIT_EXCEEDED'})
+  t.throws(() => driver.contents.diffSize(top, base), {code: 'LIMIT_EXCEEDED'})
+  await t.throwsAsync(bytesOf(driver.contents.diff(top, base)), {code: 'LIMIT_EXCEEDED'})
+  fill(driver, third, base, (sink) => add(sink, {path: 'd/'.repeat(4000).concat('f')}, 'deep'))
+  t.is(driver.contents.changes(third, base).length, 4001)
+  t.true((await bytesOf(driver.contents.diff(third, base))).length > 0)
+})
+
 function open(t: ExecutionContext, make: (store: string) => Driver): Driver {
   const store = join(scratch(t), 'store')
   mkdirSync(store)
