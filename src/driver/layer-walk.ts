@@ -152,8 +152,7 @@ export function describe(descriptor: number, path: ByteString): Found | undefine
     ...deviceOf(kind, stats),
     xattrs: new Map([...xattrs].filter(([name]) => judgeXattr(name) === 'keep')),
   }
-  const moved = movedNames.find((name) => xattrs.has(name))
-  if (moved !== undefined) throw elsewhere(path, moved)
+  requireContent((name) => xattrs.has(name), path)
   return {entry, identity: stats.nlink > 1n && kind !== 'directory' ? `${stats.dev}:${stats.ino}` : undefined}
 }
 
@@ -163,6 +162,17 @@ export function describe(descriptor: number, path: ByteString): Found | undefine
  * @see linux Documentation/filesystems/overlayfs.rst, "Renaming directories", "Metadata only copy up"
  */
 const movedNames = ['trusted', 'user'].flatMap((space) => [`${space}.overlay.redirect`, `${space}.overlay.metacopy`])
+
+/**
+ * Refuses what does not hold its content itself.
+ *
+ * @param has says whether it has an extended attribute
+ * @throws {ImgtoolError} ENTRY_INVALID
+ */
+export function requireContent(has: (name: ByteString) => boolean, path: ByteString): void {
+  const moved = movedNames.find(has)
+  if (moved !== undefined) throw elsewhere(path, moved)
+}
 
 function elsewhere(path: ByteString, name: ByteString): ImgtoolError {
   const message = `Cannot read "${printable(path)}" of the layer: overlay has kept its content elsewhere (${name})`

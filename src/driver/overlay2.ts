@@ -45,6 +45,7 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
   }
 
   create(id: PlaceID, parent: PlaceID | undefined): void {
+    if (parent !== undefined) this.#requireOwn(parent)
     const lower = parent === undefined ? undefined : this.#lowerOf(parent)
     const link = makeLinkName()
     this.places.create(id, (place) => {
@@ -141,9 +142,12 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
     return this.#dialect.name === 'overlay-user'
   }
 
-  /** The kernel follows symlinks. */
+  /** What can be given to the kernel, which follows symlinks. */
   #paths(ids: readonly PlaceID[]): string[] {
-    for (const id of ids) os.close(this.#openDiff(id))
+    for (const id of ids) {
+      this.#requireOwn(id)
+      os.close(this.#openDiff(id))
+    }
     return ids.map((id) => join(this.places.path, id, 'diff'))
   }
 
@@ -205,6 +209,20 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
     } finally {
       os.close(place)
     }
+  }
+
+  /**
+   * Deletions of a user namespace are none to root, and those of root none to a user namespace: what they hide would be seen.
+   */
+  #requireOwn(id: PlaceID): void {
+    const place = this.places.open(id)
+    const status = os.statusAt(place, '')
+    os.close(place)
+    if (typeof status === 'number' || status.uid === process.geteuid!()) return
+    const message = `The place "${id}" cannot be used here: it is of user ${status.uid}, whose deletions are spelled otherwise`
+    throw new ImgtoolError('STORE_INVALID', message, {
+      hint: 'Run it as whoever filled the store, in a user namespace or not',
+    })
   }
 
   #openDiff(id: PlaceID): number {

@@ -7,7 +7,7 @@ import {joinPath} from '../layer/path.ts'
 import type {Time} from '../layer/tar/number.ts'
 import * as os from '../os/libc.ts'
 import type {ByteString} from '../text.ts'
-import {requireDepth} from './layer-walk.ts'
+import {requireContent, requireDepth} from './layer-walk.ts'
 import type {Lower, LowerDirectory, LowerLayers} from './lower.ts'
 import {capabilityName} from './xattr-policy.ts'
 
@@ -25,7 +25,7 @@ export interface PathChange {
  * @param now where its first layer differs from `before`, whose layers are the others; or a tree that shares nothing with it
  * @param sharesLayers whether the layers of `before` are those of `now` after the first
  * @returns sorted by bytes, directories before what is in them
- * @throws {ImgtoolError} LIMIT_EXCEEDED
+ * @throws {ImgtoolError} LIMIT_EXCEEDED, ENTRY_INVALID for what overlay has renamed
  */
 export function compareUnions(now: LowerLayers, before: LowerLayers | undefined, sharesLayers: boolean): PathChange[] {
   const comparison = new Comparison(now, before, sharesLayers)
@@ -89,8 +89,18 @@ class Comparison {
   #enter(now: LowerDirectory, before: LowerDirectory | undefined, isListed: boolean): Level[] {
     if (this.#isSame(now, before)) return []
     requireDepth(now.path)
+    this.#requireContent(now)
     const names = new Set([...this.#now.names(now), ...(before === undefined ? [] : this.#before!.names(before))])
     return [{now, before, isListed, start: this.changes.length, names: [...names].toSorted().toReversed()}]
+  }
+
+  /** A directory that overlay has renamed has in its layer only what was changed since; a whole tree has everything. */
+  #requireContent({path, layers}: LowerDirectory): void {
+    if (!this.#sharesLayers) return
+    for (const layer of layers) {
+      const directory = this.#now.open(layer, path)
+      requireContent((name) => typeof os.getXattr(directory, name) === 'string', path)
+    }
   }
 
   #isSame(now: LowerDirectory, before: LowerDirectory | undefined): boolean {

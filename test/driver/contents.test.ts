@@ -1,5 +1,5 @@
 /** What drivers say of a layer that lies on another: the same, however they keep it. */
-import {mkdirSync} from 'node:fs'
+import {chownSync, closeSync, mkdirSync, openSync} from 'node:fs'
 import {join} from 'node:path'
 import test, {type ExecutionContext} from 'ava'
 import {AufsDriver} from '../../src/driver/aufs.ts'
@@ -9,6 +9,7 @@ import {VfsDriver} from '../../src/driver/vfs.ts'
 import {ChangeDecoder, type ChangeSink} from '../../src/layer/change.ts'
 import {TarParser} from '../../src/layer/tar/parser.ts'
 import {defaultLimits} from '../../src/limits.ts'
+import * as os from '../../src/os/libc.ts'
 import {readEntries} from '../helpers/entries.ts'
 import {add, isRoot, scratch} from '../helpers/layers.ts'
 
@@ -103,16 +104,38 @@ for (const [name, Store, driverTest] of drivers) {
   })
 }
 
+const rootTest = isRoot ? test : test.skip
+
+rootTest('overlay2 refuses to list a directory that overlay has renamed: what it holds is elsewhere', (t) => {
+  const store = scratch(t)
+  const driver = open(t, () => new Overlay2Driver(store))
+  fill(driver, base, undefined, fillBase)
+  fill(driver, top, base, (sink) => add(sink, {path: 'moved', kind: 'directory'}))
+  const moved = openSync(join(store, 'overlay2', top, 'diff/moved'), 'r')
+  t.is(os.setXattr(moved, 'trusted.overlay.redirect', 'd'), 0)
+  closeSync(moved)
+  t.throws(() => driver.contents.changes(top, base), {code: 'ENTRY_INVALID', message: /"moved".*elsewhere/})
+})
+
+rootTest('overlay2 refuses to build on what a user namespace has made: its deletions would be seen', (t) => {
+  const store = scratch(t)
+  const driver = open(t, () => new Overlay2Driver(store))
+  fill(driver, base, undefined, fillBase)
+  driver.release(base)
+  chownSync(join(store, 'overlay2', base), 1000, 1000)
+  t.throws(() => driver.create(top, base), {code: 'STORE_INVALID', message: /user 1000/})
+  t.throws(() => driver.mount(base, scratch(t)), {code: 'STORE_INVALID'})
+  t.throws(() => driver.get(base, {isWritable: false}), {code: 'STORE_INVALID'})
+  t.is(driver.contents.changes(base, undefined).length, 16)
+})
+
 test('a tree that is deeper than any layer can have it is refused, and nobody runs out of stack', async (t) => {
   const driver = open(t, (store) => new VfsDriver(store))
   fill(driver, base, undefined, () => {})
-  fill(driver, top, base, (sink) => add(sink, {path: 'd/'.repeat(6000).concat('f')}, 'deep'))
+  fill(driver, top, base, (sink) => add(sink, {path: 'd/'.repeat(4100).concat('f')}, 'deep'))
   t.throws(() => driver.contents.changes(top, base), {code: 'LIMIT_EXCEEDED'})
   t.throws(() => driver.contents.diffSize(top, base), {code: 'LIMIT_EXCEEDED'})
   await t.throwsAsync(bytesOf(driver.contents.diff(top, base)), {code: 'LIMIT_EXCEEDED'})
-  fill(driver, third, base, (sink) => add(sink, {path: 'd/'.repeat(4000).concat('f')}, 'deep'))
-  t.is(driver.contents.changes(third, base).length, 4001)
-  t.true((await bytesOf(driver.contents.diff(third, base))).length > 0)
 })
 
 function open(t: ExecutionContext, make: (store: string) => Driver): Driver {
