@@ -10,7 +10,7 @@ import {ImgtoolError} from '../errors.ts'
 import * as os from '../os/libc.ts'
 import {fromText, printableText} from '../text.ts'
 import {UnionContents} from './contents.ts'
-import {aufsDialect} from './dialect.ts'
+import {anyAufs, aufsDialect} from './dialect.ts'
 import type {Driver, LayerOptions, LayerTarget, PlaceID} from './driver.ts'
 import {fileSystemName} from './file-systems.ts'
 import {startLonePlace} from './lone-layer.ts'
@@ -29,7 +29,7 @@ export class AufsDriver extends PlaceDriver implements Driver {
   readonly contents = new UnionContents({
     open: (id) => this.places.open(id),
     parents: (id) => this.parents(id),
-    reader: aufsDialect,
+    reader: anyAufs,
   })
   readonly #home: string
 

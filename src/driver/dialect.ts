@@ -22,7 +22,7 @@ export interface DialectReader {
   hidesAll(directory: number): boolean
   /** Names of a directory without those that only mean something: what a union shows of this layer. */
   visible(directory: number, names: readonly ByteString[]): ByteString[]
-  /** Names that a directory of this layer hides of the layers below, in the order of the names. */
+  /** Names that a directory of this layer hides of the layers below, in the order of the names, which are sorted. */
   hidden(directory: number, names: readonly ByteString[]): ByteString[]
 }
 
@@ -75,12 +75,7 @@ export function overlayDialect(namespace: Namespace, known: readonly Namespace[]
     },
     visible: (directory, names) => names.filter((name) => !look(directory, name).hides),
     hidden: (directory, names) => names.filter((name) => look(directory, name).hides),
-    check(entry) {
-      const {kind, deviceMajor, deviceMinor, path} = entry
-      if (kind !== 'character' || deviceMajor !== 0 || deviceMinor !== 0) return
-      const message = `The device "${printable(path)}" has the number 0:0, which is a deletion on overlay`
-      throw new ImgtoolError('WHITEOUT_INVALID', message, {entry: path})
-    },
+    check: requireNoZeroDevice,
   }
 }
 
@@ -98,6 +93,13 @@ export const wholeTree: DialectReader = {
   hidesAll: () => false,
   visible: (_, names) => [...names],
   hidden: () => [],
+}
+
+/** @throws {ImgtoolError} WHITEOUT_INVALID */
+function requireNoZeroDevice({kind, deviceMajor, deviceMinor, path}: Entry): void {
+  if (kind !== 'character' || deviceMajor !== 0 || deviceMinor !== 0) return
+  const message = `The device "${printable(path)}" has the number 0:0, which is a deletion on overlay`
+  throw new ImgtoolError('WHITEOUT_INVALID', message, {entry: path})
 }
 
 function isZeroDevice({mode, major, minor}: os.Status): boolean {
@@ -138,9 +140,30 @@ export const aufsDialect: Dialect = {
     names
       .filter((name) => name.startsWith(prefix) && !name.startsWith(metaPrefix))
       .map((name) => name.slice(prefix.length)),
-  check({path}) {
-    if (isReserved(path)) throw notPlain(path)
+  check(entry) {
+    if (isReserved(entry.path)) throw notPlain(entry.path)
+    // aufs itself would take it, but not the program that stands in for it.
+    requireNoZeroDevice(entry)
   },
+}
+
+/** A layer of aufs that fuse-overlayfs may have written to: its deletions are devices 0:0, as those of overlay. */
+export const anyAufs: DialectReader = {
+  look(directory, name) {
+    const {status, hides} = aufsDialect.look(directory, name)
+    return status !== undefined && isZeroDevice(status) ? deletion : {status, hides}
+  },
+  hidesAll: aufsDialect.hidesAll,
+  visible: (directory, names) => aufsDialect.visible(directory, names).filter((name) => !isDeletion(directory, name)),
+  hidden(directory, names) {
+    const devices = aufsDialect.visible(directory, names).filter((name) => isDeletion(directory, name))
+    return [...new Set([...aufsDialect.hidden(directory, names), ...devices])].toSorted()
+  },
+}
+
+function isDeletion(directory: number, name: ByteString): boolean {
+  const status = statusOf(directory, name)
+  return status !== undefined && isZeroDevice(status)
 }
 
 /** @see aufs(5): it makes them itself with mode 0444 */

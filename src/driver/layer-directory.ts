@@ -4,7 +4,7 @@ import {ImgtoolError} from '../errors.ts'
 import type {ChangeSink} from '../layer/change.ts'
 import * as os from '../os/libc.ts'
 import {alone, ConfinedRoot} from './confined-root.ts'
-import {anyOverlay, aufsDialect, type Dialect, type DialectReader, overlayDialect} from './dialect.ts'
+import {anyAufs, anyOverlay, aufsDialect, type Dialect, type DialectReader, overlayDialect} from './dialect.ts'
 import {DirectoryDriver} from './directory.ts'
 import type {LayerOptions, LayerTarget} from './driver.ts'
 import {layerChanges} from './layer-changes.ts'
@@ -25,7 +25,7 @@ export function dialectOf(form: DirectoryForm): Dialect {
 }
 
 function readerOf(form: DirectoryForm): DialectReader {
-  return form === 'aufs' ? aufsDialect : anyOverlay
+  return form === 'aufs' ? anyAufs : anyOverlay
 }
 
 /**

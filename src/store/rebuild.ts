@@ -3,7 +3,7 @@
  * files give the same bytes, but not those that the layer had: its diffID is another one.
  */
 import type {ConfinedRoot} from '../driver/confined-root.ts'
-import {anyOverlay, aufsDialect, wholeTree} from '../driver/dialect.ts'
+import {anyAufs, anyOverlay, wholeTree} from '../driver/dialect.ts'
 import {type Deleted, type LayerChange, linkToFirst, namesIn, readChanges, walkLayer} from '../driver/layer-walk.ts'
 import {joinPath} from '../layer/path.ts'
 import type {Entry} from '../layer/tar/entry.ts'
@@ -37,7 +37,7 @@ const changesOf: Readonly<
   Record<StoreDriver, (files: LayerFiles, below: Below | undefined) => Generator<LayerChange>>
 > = {
   overlay2: ({root}) => readChanges(root, anyOverlay),
-  aufs: ({root}) => readChanges(root, aufsDialect),
+  aufs: ({root}) => readChanges(root, anyAufs),
   vfs: treeChanges,
   overlay: treeChanges,
 }

@@ -106,6 +106,29 @@ for (const [name, Store, driverTest] of drivers) {
 
 const rootTest = isRoot ? test : test.skip
 
+rootTest('aufs tells what fuse-overlayfs has deleted in a place', async (t) => {
+  const store = scratch(t)
+  const driver = open(t, () => new AufsDriver(store))
+  fill(driver, base, undefined, fillBase)
+  fill(driver, top, base, (sink) => add(sink, {path: 'd', kind: 'directory'}))
+  const place = openSync(join(store, 'aufs/diff', top), 'r')
+  for (const path of ['gone', 'd/size', '.wh.becomes', 'becomes', 'nothing'])
+    t.is(os.makeNodeAt(place, path, os.S_IFCHR, 0, 0), 0)
+  closeSync(place)
+  const listed = driver.contents.changes(top, base).map(({kind, path}) => `${kind} ${path}`)
+  t.deepEqual(listed, ['deleted becomes', 'changed d', 'deleted d/size', 'deleted gone'])
+  const names = readEntries(await bytesOf(driver.contents.diff(top, base))).map(({entry}) => entry.path)
+  t.deepEqual(names, ['', '.wh.becomes', '.wh.gone', 'd', 'd/.wh.size'])
+})
+
+rootTest('a device 0:0 is refused by whatever would take it for a deletion', (t) => {
+  for (const Store of [AufsDriver, Overlay2Driver]) {
+    const driver = open(t, (store) => new Store(store))
+    const addDevice = (sink: ChangeSink) => add(sink, {path: 'zero', kind: 'character', deviceMajor: 0, deviceMinor: 0})
+    t.throws(() => fill(driver, base, undefined, addDevice), {code: 'WHITEOUT_INVALID'})
+  }
+})
+
 rootTest('overlay2 refuses to list a directory that overlay has renamed: what it holds is elsewhere', (t) => {
   const store = scratch(t)
   const driver = open(t, () => new Overlay2Driver(store))
