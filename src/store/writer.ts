@@ -26,6 +26,7 @@ import {
   containersName,
   imageMetadataPath,
   imagesMetadataName,
+  isID,
   layerFile,
   layerPath,
   layersName,
@@ -112,10 +113,17 @@ export class StoreWriter implements Disposable {
   /**
    * Keeps other runs from changing what refers to what. Dispose of it soon.
    *
-   * @throws the signal's reason
+   * @throws {ImgtoolError} STORE_IN_USE, and the signal's reason
    */
   async lock(signal?: AbortSignal): Promise<Disposable> {
     const held = await takeLock(this.#descriptor, signal)
+    try {
+      // One may have been started since.
+      requireNoDaemon(this.#store)
+    } catch (error) {
+      held[Symbol.dispose]()
+      throw error
+    }
     // Nobody has this one alone for longer than the other.
     os.lockShared(this.#layers)
     return held
@@ -234,11 +242,14 @@ export class StoreWriter implements Disposable {
    * Removes what killed runs left: places that nothing refers to and nobody has locked, and what was to become one, or a layer,
    * or a file. Call with the {@link lock}.
    *
+   * No place goes while a layer or a container does not say which one is its own: it could be any.
+   *
    * @returns ids of the places
    */
   removeLeftovers(): string[] {
     const used = this.#usedPlaces()
-    const left = this.#driver.list().filter((id) => !used.has(id) && !isOfBuilder(id) && !this.#driver.isLocked(id))
+    const isLeft = (id: string) => used?.has(id) === false && !isOfBuilder(id) && !this.#driver.isLocked(id)
+    const left = this.#driver.list().filter(isLeft)
     for (const id of left) {
       // A run that made a container can have been killed while it was mounted.
       this.#driver.put(id)
@@ -261,14 +272,13 @@ export class StoreWriter implements Disposable {
     this.#files.close()
   }
 
-  /** Of layers, and of containers with what they begin from. */
-  #usedPlaces(): Set<string> {
-    const of = (directory: string, names: readonly string[]) =>
-      this.#list(directory).flatMap((entry) => names.map((name) => this.#line(`${directory}/${entry}/${name}`) ?? ''))
-    return new Set([
-      ...of(layersName, [layerFile.cacheID]),
-      ...of(containersName, [containerFile.mountID, containerFile.initID]),
-    ])
+  /** Of layers, and of containers with what they begin from; undefined where one of them has lost its own. */
+  #usedPlaces(): Set<string> | undefined {
+    const of = (directory: string, name: string) =>
+      this.#list(directory).map((entry) => ({entry, place: this.#line(`${directory}/${entry}/${name}`) ?? ''}))
+    const own = [...of(layersName, layerFile.cacheID), ...of(containersName, containerFile.mountID)]
+    if (own.some(({entry, place}) => isID(entry) && !isPlaceID(place))) return undefined
+    return new Set([...own, ...of(containersName, containerFile.initID)].map(({place}) => place))
   }
 
   #readRepositories(): Map<string, Map<string, string>> {

@@ -1,12 +1,26 @@
 /** Stores that somebody has made to do harm, or whose disk has. */
 import {execFileSync} from 'node:child_process'
-import {mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync} from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import {dirname, join} from 'node:path'
 import test from 'ava'
 import {checkStore} from '../../src/check-store.ts'
 import {Overlay2Driver} from '../../src/driver/overlay2.ts'
+import {VfsDriver} from '../../src/driver/vfs.ts'
 import {openSource} from '../../src/open.ts'
+import * as os from '../../src/os/libc.ts'
 import {removeStoredImage} from '../../src/remove-stored.ts'
+import {StoreWriter} from '../../src/store/writer.ts'
 import {unpackIntoStore} from '../../src/unpack-store.ts'
 import {fixture} from '../helpers/fixtures.ts'
 import {scratch} from '../helpers/image.ts'
@@ -126,4 +140,42 @@ test('overlay2: a mark that is no file keeps nobody waiting', async (t) => {
   const child = 'a'.repeat(64)
   driver.create(child, cacheID)
   t.is(driver.parents(child)[0], cacheID)
+})
+
+for (const driver of driverNames) {
+  test(`${driver}: no place goes as a leftover while something has lost what says which one is its own`, async (t) => {
+    const store = await fillStore(t, driver, archive)
+    const layers = storedLayers(store, driver)
+    const container = join(store, 'image', driver, 'layerdb/mounts', 'ab'.repeat(32))
+    mkdirSync(container, {recursive: true})
+    for (const file of [join(layers[0]!.path, 'cache-id'), join(container, 'mount-id')]) {
+      const before = existsSync(file) ? readFileSync(file) : 'a'.repeat(64)
+      // As after a crash that came before the disk had the content.
+      writeFileSync(file, '')
+      await addToStore(store, driver, another)
+      for (const {cacheID} of layers) t.true(existsSync(placePath(store, driver, cacheID)))
+      writeFileSync(file, before)
+    }
+    rmSync(container, {recursive: true})
+    await addToStore(store, driver, archive)
+    t.deepEqual(
+      (await checkStore(store)).findings.filter(({code}) => code !== 'LAYER_UNUSED'),
+      [],
+    )
+  })
+}
+
+test('a daemon that was started meanwhile ends what changes the store', async (t) => {
+  const store = await fillStore(t, 'vfs', archive)
+  using driver = new VfsDriver(store)
+  using writer = new StoreWriter(store, driver)
+  const before = await writer.lock()
+  before[Symbol.dispose]()
+  mkdirSync(join(store, 'volumes'))
+  const file = openSync(join(store, 'volumes/metadata.db'), 'w')
+  t.is(os.lock(file), 0)
+  await t.throwsAsync(writer.lock(), {code: 'STORE_IN_USE'})
+  closeSync(file)
+  const after = await writer.lock()
+  after[Symbol.dispose]()
 })
