@@ -3,6 +3,7 @@ import type {Digest} from '../digest.ts'
 import type {Driver, PlaceID} from '../driver/driver.ts'
 import {isOfBuilder, isPlaceID} from '../driver/place-id.ts'
 import {findLeftovers} from '../driver/staging.ts'
+import {ImgtoolError} from '../errors.ts'
 import {chainIDs} from '../image/chain.ts'
 import * as os from '../os/libc.ts'
 import {printableText} from '../text.ts'
@@ -68,6 +69,11 @@ export function surveyStore(surveyed: Surveyed): Survey {
 const buildCachePath = 'buildkit/snapshots.db'
 /** Bytes of it that are looked through. */
 const buildCacheLimit = 1 << 30
+const chainIDLength = 'sha256:'.length + 64
+
+function tooLarge(): ImgtoolError {
+  return new ImgtoolError('LIMIT_EXCEEDED', `Cannot read "${buildCachePath}": more than ${buildCacheLimit} bytes`)
+}
 
 class Surveyor {
   readonly #files: StoreFiles
@@ -195,18 +201,27 @@ class Surveyor {
   #keptLayers(lostContainers: readonly string[]): Set<string> {
     const {layers, images, containers} = this.#state
     const whole = [...images.values()].filter(({imageID}) => this.#imageFaults.get(imageID) === undefined)
-    const builder = this.#buildCache()
     const tops = [
       ...whole.flatMap(({chain}) => chain.slice(-1)),
       ...containers.filter(({id}) => !lostContainers.includes(id)).flatMap(({parent}) => parent ?? []),
-      ...[...layers.keys()].filter((chainID) => builder.includes(chainID)),
+      ...this.#layersOfBuilder(),
     ]
     return withAllBelow(layers, tops)
   }
 
-  /** What is in it need not be understood to see which layers it names. */
-  #buildCache(): Buffer {
-    return this.#files.read(buildCachePath, buildCacheLimit) ?? Buffer.alloc(0)
+  /** What is in its database need not be understood to see which layers it names. */
+  #layersOfBuilder(): Set<string> {
+    const found = new Set<string>()
+    if (!this.#files.isFile(buildCachePath)) return found
+    let [size, text] = [0, '']
+    for (const chunk of this.#files.chunks(buildCachePath)) {
+      size += chunk.length
+      if (size > buildCacheLimit) throw tooLarge()
+      text = text.slice(-chainIDLength) + chunk.toString('latin1')
+      for (const [chainID] of text.matchAll(/sha256:[0-9a-f]{64}/g))
+        if (this.#state.layers.has(chainID)) found.add(chainID)
+    }
+    return found
   }
 
   #usedPlaces(without: ReadonlySet<string>): Set<string> {
@@ -256,7 +271,19 @@ class Surveyor {
   }
 
   #childrenFirst(chainIDs: readonly string[]): Digest[] {
-    const depth = (chainID: string) => withAllBelow(this.#state.layers, [chainID]).size
+    const depths = new Map<string, number>()
+    const depth = (chainID: string) => {
+      const way: string[] = []
+      let at: string | undefined = chainID
+      // A layer may be below itself.
+      for (; at !== undefined && !depths.has(at); at = this.#state.layers.get(at)?.parent) {
+        depths.set(at, 0)
+        way.push(at)
+      }
+      const below = depths.get(at ?? '') ?? 0
+      for (const [height, each] of way.toReversed().entries()) depths.set(each, below + height + 1)
+      return depths.get(chainID)!
+    }
     const deep = chainIDs.map((chainID) => [depth(chainID), chainID as Digest] as const)
     return deep.toSorted(([one], [other]) => other - one).map(([, chainID]) => chainID)
   }
