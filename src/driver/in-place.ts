@@ -27,6 +27,7 @@ export class InPlace implements ChangeSink {
   readonly #warn: OnWarning
   readonly #onImplied: () => void
   readonly #onReplaced: (path: ByteString) => void
+  readonly #onSkipped: (path: ByteString) => void
   readonly #directories: DirectoryRecords
   /** Undefined while nothing lies below, so that nothing can be hidden. */
   #kept: KeptPaths | undefined
@@ -43,6 +44,7 @@ export class InPlace implements ChangeSink {
    * @param thread makes files, too
    * @param onImplied is called for each directory that is made although no entry describes it
    * @param onReplaced is called with the path of each directory that takes the place of something else
+   * @param onSkipped is called with the path of each device that cannot be made: what was there is gone all the same
    */
   constructor(
     root: number,
@@ -51,6 +53,7 @@ export class InPlace implements ChangeSink {
     thread?: FileThread,
     onImplied: () => void = () => {},
     onReplaced: (path: ByteString) => void = () => {},
+    onSkipped: (path: ByteString) => void = () => {},
   ) {
     this.#root = new ConfinedRoot(root, {
       onImplied: (place) => this.#adoptImplied(place),
@@ -63,6 +66,7 @@ export class InPlace implements ChangeSink {
     this.#warn = warn
     this.#onImplied = onImplied
     this.#onReplaced = onReplaced
+    this.#onSkipped = onSkipped
   }
 
   /**
@@ -250,6 +254,7 @@ export class InPlace implements ChangeSink {
 
   #skip(path: ByteString, entry: Entry): void {
     this.#skipped.add(path)
+    this.#onSkipped(path)
     this.#warn({
       code: 'DEVICE_SKIPPED',
       message: `The device "${printable(entry.path)}" was left out`,

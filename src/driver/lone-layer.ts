@@ -28,7 +28,8 @@ class LoneLayer implements ChangeSink {
   constructor(root: number, dialect: Dialect, {onWarning, thread, onImplied}: LayerOptions) {
     // What a file has replaced before is gone, although a directory that has replaced the file would be merged with it.
     const onReplaced = (path: ByteString) => void this.#emptied.add(path)
-    this.#here = new InPlace(root, readPrivileges(), onWarning, thread, onImplied, onReplaced)
+    const onSkipped = (path: ByteString) => void this.#removed.add(path)
+    this.#here = new InPlace(root, readPrivileges(), onWarning, thread, onImplied, onReplaced, onSkipped)
     this.#dialect = dialect
     this.#warn = onWarning
   }

@@ -37,8 +37,8 @@ export class UpperLayer implements ChangeSink {
     this.#lower = lower
     this.#dialect = dialect
     this.#warn = onWarning
-    const onReplaced = (path: ByteString) => this.#paths.hide(path)
-    this.#here = new InPlace(root, readPrivileges(), onWarning, thread, onImplied, onReplaced)
+    const hide = (path: ByteString) => this.#paths.hide(path)
+    this.#here = new InPlace(root, readPrivileges(), onWarning, thread, onImplied, hide, hide)
     this.#paths = new UnionPaths(this.#here, lower, (directory) => this.#here.add(this.#entryOf(directory)))
     const below = lower.root
     if (below !== undefined) this.#here.add(this.#entryOf(below))

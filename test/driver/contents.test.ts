@@ -12,6 +12,7 @@ import {defaultLimits} from '../../src/limits.ts'
 import * as os from '../../src/os/libc.ts'
 import {readEntries} from '../helpers/entries.ts'
 import {add, isRoot, scratch} from '../helpers/layers.ts'
+import {nobody, withoutRoot} from '../helpers/without-root.ts'
 
 const drivers = [
   ['aufs', AufsDriver, test],
@@ -152,6 +153,28 @@ rootTest('overlay2 refuses to build on what a user namespace has made: its delet
   t.is(driver.contents.changes(base, undefined).length, 16)
 })
 
+test('a device that cannot be made has replaced what was there all the same', (t) => {
+  const store = scratch(t)
+  if (isRoot) chownSync(store, nobody, nobody)
+  withoutRoot(() => {
+    for (const isAlone of [false, true]) {
+      const driver = open(t, () => new AufsDriver(store))
+      const [below, above] = (isAlone ? ['1', '2'] : ['3', '4']).map((digit) => digit.repeat(64)) as [string, string]
+      fill(driver, below, undefined, (sink) => {
+        for (const path of ['file', 'd/file', 'other']) add(sink, {path})
+      })
+      const addDevices = (sink: ChangeSink) => {
+        for (const path of ['file', 'd'])
+          add(sink, {path, kind: 'character', mode: 0o666, deviceMajor: 1, deviceMinor: 3})
+        add(sink, {path: 'other', kind: 'hardlink', link: 'd'})
+      }
+      fill(driver, above, below, addDevices, isAlone)
+      const changes = driver.contents.changes(above, below).map(({kind, path}) => `${kind} ${path}`)
+      t.deepEqual(changes, ['deleted d', 'deleted file', 'deleted other'])
+    }
+  })
+})
+
 test('a tree that is deeper than any layer can have it is refused, and nobody runs out of stack', async (t) => {
   const driver = open(t, (store) => new VfsDriver(store))
   fill(driver, base, undefined, () => {})
@@ -169,9 +192,15 @@ function open(t: ExecutionContext, make: (store: string) => Driver): Driver {
   return driver
 }
 
-function fill(driver: Driver, id: string, parent: string | undefined, write: (sink: ChangeSink) => void): void {
+function fill(
+  driver: Driver,
+  id: string,
+  parent: string | undefined,
+  write: (sink: ChangeSink) => void,
+  isAlone = false,
+): void {
   driver.create(id, parent)
-  const target = driver.startLayer(id, {onWarning: () => {}})
+  const target = driver.startLayer(id, {onWarning: () => {}, isAlone})
   try {
     write(target.changes)
     target.finish()
