@@ -81,8 +81,9 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
   get(id: PlaceID, {isWritable}: {readonly isWritable: boolean}): string {
     const target = join(this.places.path, id, 'merged')
     if (isMounted(target)) return target
-    mkdirSync(target, {recursive: true, mode: 0o700})
     const below = this.parents(id)
+    this.#requireOwn(id)
+    mkdirSync(target, {recursive: true, mode: 0o700})
     if (isWritable && below.length > 0) {
       const [upper, work] = ['diff', 'work'].map((name) => join(this.places.path, id, name))
       mountOverlay({lowers: this.#paths(below), upper, work, target, userxattr: this.#isUser})
