@@ -18,7 +18,7 @@ import {setTimeout as sleep} from 'node:timers/promises'
 import {gzipSync} from 'node:zlib'
 import test, {type ExecutionContext} from 'ava'
 import type {ErrorCode} from '../src/errors.ts'
-import {bin, type Run, spawnImgtool, spawnShell} from './helpers/cli.ts'
+import {bin, imgtool, type Run, spawnImgtool, spawnShell} from './helpers/cli.ts'
 import {
   blobMember,
   configOf,
@@ -37,7 +37,7 @@ import {
 } from './helpers/image.ts'
 
 const isRoot = process.getuid?.() === 0
-const mountTest = canMount() ? test : test.skip
+const mountTest = canMount() ? test.serial : test.serial.skip
 const cache = join(tmpdir(), 'node-compile-cache')
 
 const app: Recipe = {names: ['app:1'], layers: [layerOf('base'), layerOf('top', 'x'.repeat(3_000_000))]}
@@ -82,7 +82,11 @@ function bench(t: ExecutionContext, archive: Buffer = good): Bench {
 }
 
 /** What a failed run with `--json` says; nothing else may be said. */
-function errorOf(t: ExecutionContext, run: Run, status = 1) {
+function errorOf(
+  t: ExecutionContext,
+  run: Pick<Run, 'stderr'> & {readonly stdout: Buffer | string; readonly status: unknown},
+  status = 1,
+) {
   t.is(run.stderr, '')
   t.is(run.status, status, run.stdout.toString())
   const {error} = JSON.parse(run.stdout.toString()) as {error: {code: ErrorCode; message: string; hint?: string}}
@@ -90,10 +94,11 @@ function errorOf(t: ExecutionContext, run: Run, status = 1) {
   return error
 }
 
-/** Unpacks in vain: with this code, and leaves the folder as it was. */
+/** Unpacks in vain, in this process: with this code, and leaves the folder as it was. */
 async function fails(t: ExecutionContext, {work, target}: Bench, reference: string, code: ErrorCode, into = target) {
   const before = pathsIn(work)
-  const error = errorOf(t, await spawnImgtool(['unpack', '--json', reference, into]))
+  const {stdout, stderr, error: exit} = await imgtool('unpack', '--json', reference, into)
+  const error = errorOf(t, {stdout, stderr, status: exit?.oclif?.exit})
   t.is(error.code, code)
   t.deepEqual(pathsIn(work), before)
   return error
@@ -140,7 +145,7 @@ for (const [what, code, bytes] of [
   ['a missing parent', 'PARENT_MISSING', tarOf(v1Members(v1.slice(1)))],
   ['a document that is no JSON', 'DOCUMENT_INVALID', tarOf([{name: 'manifest.json', body: '[{'}])],
 ] as const) {
-  test(`${what} is refused, and nothing is left`, async (t) => {
+  test.serial(`${what} is refused, and nothing is left`, async (t) => {
     const there = bench(t, bytes)
     await fails(t, there, there.archive, code)
   })
@@ -160,7 +165,7 @@ test('people are told in one line, and in another what helps', async (t) => {
   }
 })
 
-test('an unknown reference is refused with those that are known', async (t) => {
+test.serial('an unknown reference is refused with those that are known', async (t) => {
   const there = bench(t)
   for (const selector of ['none:1', '@7', 'f'.repeat(64)]) {
     const error = await fails(t, there, `${there.archive}:${selector}`, 'IMAGE_NOT_FOUND')
@@ -168,30 +173,30 @@ test('an unknown reference is refused with those that are known', async (t) => {
   }
 })
 
-test('an archive that does not exist is refused', async (t) => {
+test.serial('an archive that does not exist is refused', async (t) => {
   const there = bench(t)
   await fails(t, there, join(there.root, 'none.tar'), 'SOURCE_NOT_FOUND')
 })
 
-test('several images without a choice are refused', async (t) => {
+test.serial('several images without a choice are refused', async (t) => {
   const there = bench(t, tarOf(v1Members([{id: 'a'}, {id: 'b'}], {app: {1: 'a', 2: 'b'}})))
   await fails(t, there, there.archive, 'IMAGE_AMBIGUOUS')
   await fails(t, there, `${there.archive}:${v1ID('c')}`, 'IMAGE_NOT_FOUND')
 })
 
-test('a target that is not empty is refused and kept', async (t) => {
+test.serial('a target that is not empty is refused and kept', async (t) => {
   const there = bench(t)
   writeMembers(there.target, [{name: 'file', body: 'mine'}])
   await fails(t, there, there.archive, 'TARGET_EXISTS')
 })
 
-test('a target that is a file is refused and kept', async (t) => {
+test.serial('a target that is a file is refused and kept', async (t) => {
   const there = bench(t)
   writeFileSync(there.target, 'mine')
   await fails(t, there, there.archive, 'TARGET_INVALID')
 })
 
-test('a target that is a link is refused, wherever it leads', async (t) => {
+test.serial('a target that is a link is refused, wherever it leads', async (t) => {
   const there = bench(t)
   mkdirSync(join(there.root, 'elsewhere'))
   for (const link of [join(there.root, 'elsewhere'), join(there.root, 'none'), 'target', '/']) {
@@ -202,12 +207,12 @@ test('a target that is a link is refused, wherever it leads', async (t) => {
   t.deepEqual(readdirSync(join(there.root, 'elsewhere')), [])
 })
 
-test('a target in a folder that does not exist is refused', async (t) => {
+test.serial('a target in a folder that does not exist is refused', async (t) => {
   const there = bench(t)
   await fails(t, there, there.archive, 'TARGET_INVALID', join(there.work, 'none', 'target'))
 })
 
-test('a target below a file is refused', async (t) => {
+test.serial('a target below a file is refused', async (t) => {
   const there = bench(t)
   await fails(t, there, there.archive, 'TARGET_INVALID', join(there.archive, 'target'))
 })
@@ -296,14 +301,18 @@ test('a file beyond the limit of file sizes is refused', async (t) => {
   t.deepEqual(readdirSync(there.work), [])
 })
 
+/** Takes long enough to be interrupted. */
+const large = tarOf(
+  dockerMembers([{layers: [tarOf(Array.from({length: 30_000}, (_, n) => ({name: `d${n % 100}/f${n}`, body: 'x'})))]}]),
+)
+
 for (const [signal, status] of [
   ['SIGINT', 130],
   ['SIGTERM', 143],
   ['SIGHUP', 129],
 ] as const) {
   test(`${signal} ends a run with ${status}, and nothing is left`, async (t) => {
-    const layer = tarOf(Array.from({length: 100_000}, (_, n) => ({name: `d${n % 100}/f${n}`, body: 'x'})))
-    const there = bench(t, tarOf(dockerMembers([{layers: [layer]}])))
+    const there = bench(t, large)
     const child = spawn(process.execPath, [bin, 'unpack', '--json', there.archive, there.target])
     const {promise, resolve} = Promise.withResolvers<number | null>()
     let stdout = ''

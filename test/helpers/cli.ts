@@ -21,6 +21,8 @@ export async function imgtool(...words: string[]) {
   } finally {
     // A failed command sets it, and AVA would then report the whole file as failed.
     process.exitCode = undefined
+    // A command counts on the end of its process.
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.removeAllListeners(signal)
   }
 }
 
