@@ -62,7 +62,10 @@ export class AufsDriver extends PlaceDriver implements Driver {
     const below = list === undefined ? [] : list.split('\n').filter((line) => line !== '')
     const odd = below.find((one) => !isPlaceID(one) || !this.exists(one))
     if (list !== undefined && odd === undefined) return below
-    const why = list === undefined ? 'nothing says what is below it' : `its layer "${printableText(odd!)}" is missing`
+    const why =
+      list === undefined
+        ? 'nothing says what is below it'
+        : `its layer "${printableText(odd!).slice(0, 64)}" is missing`
     throw new ImgtoolError('STORE_INVALID', `The place "${id}" cannot be used: ${why}`)
   }
 
