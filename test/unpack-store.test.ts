@@ -147,3 +147,19 @@ test('what is below a symlink of a lower layer is where that leads, or where doc
   t.deepEqual(await throughLink(t, {}), ['/real/below', 'PATH_MOVED'])
   t.deepEqual(await throughLink(t, {asDockerd: true}), ['/link/below'])
 })
+
+for (const [driver, most] of [
+  ['overlay2', 127],
+  ['aufs', 125],
+] as const) {
+  test(`${driver}: more layers than docker mounts are refused before anything is written`, async (t) => {
+    const store = scratch(t)
+    const image = imageOfTars(...Array.from({length: most + 1}, (_, number) => tar(file('name', String(number)))))
+    const source = {archive: undefined, set: {v1: new Map()}}
+    const error = await t.throwsAsync(unpackIntoStore({source, images: [image]} as never, store, driver), {
+      code: 'LIMIT_EXCEEDED',
+    })
+    t.is(error?.message, `Cannot stack ${most + 1} layers: docker mounts at most ${most} with ${driver}`)
+    t.deepEqual(fs.readdirSync(store), [])
+  })
+}

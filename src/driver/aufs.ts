@@ -25,7 +25,8 @@ import {startUpper} from './upper.ts'
 
 export class AufsDriver extends PlaceDriver implements Driver {
   readonly name = 'aufs'
-  readonly maximumLayers = Number.POSITIVE_INFINITY
+  /** A container has two layers of its own, and aufs stacks 127. @see aufs Kconfig, AUFS_BRANCH_MAX_127 */
+  readonly maximumLayers = 125
   readonly contents = new UnionContents({
     open: (id) => this.places.open(id),
     parents: (id) => this.parents(id),
