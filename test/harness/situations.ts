@@ -44,7 +44,7 @@ export async function prepareSituations(image: string, target: string, folder: s
 /** What is under the target's name; undefined for nothing. */
 export async function scanTarget({isArchive}: Pick<Kind, 'isArchive'>, target: string): Promise<Tree | undefined> {
   if (!existsSync(target)) return undefined
-  const tree = await scanTree(target)
+  const tree = scanTree(target)
   if (!isArchive) return tree
   return new Map([...tree].map(([path, entry]) => [path, {...entry, mtimeNs: 0n}]))
 }

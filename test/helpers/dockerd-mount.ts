@@ -13,7 +13,7 @@ export async function scanMount({docker}: Dockerd, image: string, point: string)
   mkdirSync(point, {recursive: true})
   await run('mount', ['-t', 'overlay', 'overlay', '-o', `ro,lowerdir=${lower.trim()}`, point], {cwd: dirname(layer)})
   try {
-    return await scanTree(point)
+    return scanTree(point)
   } finally {
     await run('umount', [point])
   }

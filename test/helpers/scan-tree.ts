@@ -1,7 +1,7 @@
 /** Reads everything that an unpacked tree must agree on, path by path, and says where two trees differ. */
 import {createHash} from 'node:crypto'
-import {type BigIntStats, closeSync, lstatSync, openSync, readdirSync, readlinkSync, readSync} from 'node:fs'
-import {runBinary} from './run.ts'
+import {type BigIntStats, closeSync, constants, lstatSync, openSync, readdirSync, readlinkSync, readSync} from 'node:fs'
+import {readXattrs} from './xattrs.ts'
 
 /** Every path of a tree as a byte string relative to its root, which is `.`. */
 export type Tree = Map<string, TreeEntry>
@@ -22,14 +22,16 @@ export interface TreeEntry {
   readonly device?: bigint
 }
 
-/** Scans a directory without following any link or opening anything but regular files; a file is a tree of itself. */
-export async function scanTree(root: string): Promise<Tree> {
-  const xattrs = await readXattrs(root)
-  const paths = listPaths(root).toSorted()
-  const stats = new Map(paths.map((path) => [path, lstatSync(at(root, path), {bigint: true})]))
-  const groups = groupHardLinks(stats)
-  const describe = (path: string) => describeEntry(at(root, path), stats.get(path)!, xattrs.get(path), groups.get(path))
-  return new Map(paths.map((path) => [path, describe(path)]))
+/**
+ * Scans a directory without following any link or opening anything but regular files; a file is a tree of itself. Paths may be
+ * longer than the system takes them.
+ */
+export function scanTree(root: string): Tree {
+  const found = new Map<string, Found>()
+  scanInto(found, Buffer.from(root), '.')
+  const groups = groupHardLinks(found)
+  const sorted = [...found].toSorted(([one], [other]) => (one < other ? -1 : 1))
+  return new Map(sorted.map(([path, {entry}]) => [path, {...entry, hardLinks: groups.get(path) ?? []}]))
 }
 
 /**
@@ -49,31 +51,41 @@ function compareEntries(path: string, left: TreeEntry | undefined, right: TreeEn
   return differing.map((key) => `${name}: ${key} ${String(left[key])} is not ${String(right[key])}`)
 }
 
-function listPaths(root: string): string[] {
-  const paths = ['.']
-  const folders = lstatSync(root).isDirectory() ? [''] : []
-  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
-    for (const entry of readdirSync(at(root, folder), {encoding: 'buffer', withFileTypes: true})) {
-      const path = folder + entry.name.toString('latin1')
-      paths.push(path)
-      if (entry.isDirectory()) folders.push(`${path}/`)
-    }
-  }
-  return paths
+interface Found {
+  readonly entry: Omit<TreeEntry, 'hardLinks'>
+  readonly stat: BigIntStats
 }
 
-function groupHardLinks(stats: ReadonlyMap<string, BigIntStats>): Map<string, string[]> {
-  const several = [...stats].filter(([, stat]) => stat.nlink > 1n && !stat.isDirectory())
-  const byInode = Map.groupBy(several, ([, {dev, ino}]) => `${dev}:${ino}`)
-  const groups = [...byInode.values()].map((members) => members.map(([path]) => path))
+/** @param at leads to the path from here */
+function scanInto(found: Map<string, Found>, at: Buffer, path: string): void {
+  const stat = lstatSync(at, {bigint: true})
+  found.set(path, {entry: describeEntry(at, stat), stat})
+  if (!stat.isDirectory()) return
+  // Each directory by a descriptor of the one above: no path from the root could be longer than 4095 bytes.
+  const descriptor = openSync(at, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
+  try {
+    const here = `/proc/self/fd/${descriptor}`
+    for (const name of readdirSync(here, {encoding: 'buffer'})) {
+      const below = `${path === '.' ? '' : `${path}/`}${name.toString('latin1')}`
+      scanInto(found, Buffer.concat([Buffer.from(`${here}/`), name]), below)
+    }
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+function groupHardLinks(found: ReadonlyMap<string, Found>): Map<string, string[]> {
+  const several = [...found].filter(([, {stat}]) => stat.nlink > 1n && !stat.isDirectory())
+  const byInode = Map.groupBy(several, ([, {stat}]) => `${stat.dev}:${stat.ino}`)
+  const groups = [...byInode.values()].map((members) => members.map(([path]) => path).toSorted())
   return new Map(groups.filter((group) => group.length > 1).flatMap((group) => group.map((path) => [path, group])))
 }
 
-function describeEntry(path: Buffer, stat: BigIntStats, xattrs: string[] = [], hardLinks: string[] = []): TreeEntry {
+function describeEntry(path: Buffer, stat: BigIntStats): Omit<TreeEntry, 'hardLinks'> {
   const {uid, gid, mtimeNs, size} = stat
   const type = typeOf(stat)
-  const shared = {type, mode: (stat.mode & 0o7777n).toString(8), uid, gid, mtimeNs, xattrs, hardLinks}
-  if (stat.isFile()) return {...shared, size, sha256: digestFile(path)}
+  const shared = {type, mode: (stat.mode & 0o7777n).toString(8), uid, gid, mtimeNs, xattrs: listXattrs(path)}
+  if (stat.isFile()) return {...shared, size, sha256: digestFile(path, size)}
   if (stat.isSymbolicLink()) return {...shared, target: readlinkSync(path, 'latin1')}
   if (stat.isCharacterDevice() || stat.isBlockDevice()) return {...shared, device: stat.rdev}
   return shared
@@ -94,34 +106,37 @@ function typeOf(stat: BigIntStats): string {
 /** One for all files: most are small, and to clear a new one takes longer than to read them. */
 const chunk = Buffer.alloc(1 << 20)
 
-function digestFile(path: Buffer): string {
+/** Nobody could read what is larger, and only holes make it so. */
+const largestWhole = 16n * 1024n ** 3n
+/** Of a larger one. */
+const samples = 256n
+
+function digestFile(path: Buffer, size: bigint): string {
   const hash = createHash('sha256')
   const fd = openSync(path, 'r')
   try {
-    for (let length = readSync(fd, chunk); length > 0; length = readSync(fd, chunk))
-      hash.update(chunk.subarray(0, length))
+    if (size > largestWhole) for (const position of samplePlaces(size)) hash.update(readChunk(fd, position))
+    else for (let read = readChunk(fd, null); read.length > 0; read = readChunk(fd, null)) hash.update(read)
   } finally {
     closeSync(fd)
   }
   return hash.digest('hex')
 }
 
-/** getfattr prints one block for each path that has attributes: `# file: PATH`, then `name=0x...` lines. */
-async function readXattrs(root: string): Promise<Map<string, string[]>> {
-  const words = ['-R', '-P', '-h', '-d', '-m', '-', '-e', 'hex', '--absolute-names', root]
-  const printed = (await runBinary('getfattr', words)).toString('latin1')
-  const blocks = printed.split('\n\n').map((block) => block.split('\n').filter((line) => line !== ''))
-  const named = blocks.filter((lines) => lines.length > 0)
-  return new Map(named.map(([file, ...lines]) => [relativeName(root, file!.replace('# file: ', '')), lines.toSorted()]))
+/** From the beginning to the end, evenly. */
+function samplePlaces(size: bigint): bigint[] {
+  const last = size - BigInt(chunk.length)
+  return Array.from({length: Number(samples)}, (_, at) => (last * BigInt(at)) / (samples - 1n))
 }
 
-/** getfattr writes bytes it cannot print, and the backslash, as three octal digits. */
-function relativeName(root: string, printed: string): string {
-  const name = printed.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
-  return name === root ? '.' : name.slice(root.length + 1)
+/** @param position null for where reading has come to */
+function readChunk(fd: number, position: bigint | null): Buffer {
+  return chunk.subarray(0, readSync(fd, chunk, {position}))
 }
 
-function at(root: string, path: string): Buffer {
-  if (path === '.') return Buffer.from(root)
-  return Buffer.concat([Buffer.from(`${root}/`), Buffer.from(path, 'latin1')])
+function listXattrs(path: Buffer): string[] {
+  const xattrs = readXattrs(Buffer.concat([path, Buffer.alloc(1)]))
+  return Object.entries(xattrs)
+    .map(([name, value]) => `${name}=0x${value}`)
+    .toSorted()
 }

@@ -11,7 +11,7 @@ export function scanUmoci(layout: string, tag: string): Promise<Tree> {
   return withScratch(async (scratch) => {
     const bundle = join(scratch, 'bundle')
     await run('umoci', ['unpack', '--image', `${layout}:${tag}`, bundle])
-    return await scanTree(join(bundle, 'rootfs'))
+    return scanTree(join(bundle, 'rootfs'))
   })
 }
 
@@ -21,7 +21,7 @@ export function scanUnpacked(t: ExecutionContext, reference: string): Promise<Tr
     const target = join(scratch, 'rootfs')
     const {status, stderr} = await spawnImgtool(['unpack', reference, target])
     t.is(status, 0, stderr)
-    return await scanTree(target)
+    return scanTree(target)
   })
 }
 

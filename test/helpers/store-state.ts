@@ -20,7 +20,7 @@ export async function scanPlace(store: string, driver: DriverName, diffIDs: read
   const id = readLayerFile(store, driver, top.replace('sha256:', ''), 'cache-id')
   const path = places.get(id, {isWritable: false})
   try {
-    return await scanTree(path)
+    return scanTree(path)
   } finally {
     places.put(id)
   }

@@ -116,7 +116,7 @@ async function unpack(t: ExecutionContext, image: string): Promise<Tree> {
   const target = join(scratch, `tree-${trees++}`)
   await imgtool(t, 'unpack', image, target)
   const second = 1_000_000_000n
-  const tree = await scanTree(target)
+  const tree = scanTree(target)
   return new Map(
     [...tree].map(([path, entry]) => [path, {...entry, mtimeNs: entry.mtimeNs - (entry.mtimeNs % second)}]),
   )

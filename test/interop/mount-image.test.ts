@@ -65,7 +65,7 @@ for (const driver of driverNames) {
     await unpackImage(selectImage(source), join(folder, 'unpacked'))
     await mountImage(store, image, target)
     t.true(isMounted(target))
-    const [wanted, shown] = [await scanTree(join(folder, 'unpacked')), await scanTree(target)]
+    const [wanted, shown] = [scanTree(join(folder, 'unpacked')), scanTree(target)]
     t.deepEqual(compareTrees(wanted, shown), [])
     t.throws(() => writeFileSync(join(target, 'new'), ''), {code: 'EROFS'})
     await t.throwsAsync(unmountImage(target, {remove: true}), {code: 'TARGET_INVALID'})

@@ -12,11 +12,11 @@ test.after.always('remove the scratch folder', () => removeScratch(scratch))
 
 interopTest('a copy has no differences, and every change to one is found', async (t) => {
   await make()
-  t.deepEqual(compareTrees(await scanTree(original), await scanTree(await copy())), [])
+  t.deepEqual(compareTrees(scanTree(original), scanTree(await copy())), [])
   for (const [change, found] of changes) {
     const changed = await copy()
     await run('sh', ['-euc', change], {cwd: changed})
-    const differences = compareTrees(await scanTree(original), await scanTree(changed))
+    const differences = compareTrees(scanTree(original), scanTree(changed))
     t.true(
       differences.some((line) => line.includes(found)),
       `${change}: ${differences.join('; ')}`,

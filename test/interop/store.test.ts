@@ -314,7 +314,7 @@ function asExported(tree: Tree): Tree {
 /** The places and what refers to them, without what a daemon writes for itself. */
 async function scanStore(store: string, driver: string): Promise<Tree> {
   const folders = [driver, `image/${driver}/layerdb/sha256`, `image/${driver}/imagedb/content`]
-  const trees = await Promise.all(folders.map(async (folder) => [folder, await scanTree(join(store, folder))] as const))
+  const trees = folders.map((folder) => [folder, scanTree(join(store, folder))] as const)
   const entries = trees.flatMap(([folder, tree]) =>
     [...tree].map(([path, entry]) => [`${folder}/${path}`, entry] as const),
   )
@@ -354,7 +354,7 @@ async function scanUnpacked(t: ExecutionContext, reference: string): Promise<Tre
   if (known !== undefined) return known
   const target = newPath('tree')
   await imgtool(t, 'unpack', reference, target)
-  const tree = await scanTree(target)
+  const tree = scanTree(target)
   trees.set(reference, tree)
   return tree
 }
