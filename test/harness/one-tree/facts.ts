@@ -1,0 +1,40 @@
+/** What the layers of an image have that not every way can show, read from their tars with no driver at work. */
+import {ImgtoolError} from '../../../src/errors.ts'
+import type {Image} from '../../../src/image/model.ts'
+import {splitPath} from '../../../src/layer/path.ts'
+import {readLayer, startBudget} from '../../../src/layer/read.ts'
+import type {Entry} from '../../../src/layer/tar/entry.ts'
+import {defaultLimits} from '../../../src/limits.ts'
+
+export interface Facts {
+  readonly layers: number
+  /** Whether a layer has one name twice. */
+  readonly hasTwins: boolean
+  /** Paths of devices with the number 0:0. */
+  readonly zeroDevices: ReadonlySet<string>
+  /** Bytes of the longest name of a whiteout. */
+  readonly longestWhiteout: number
+}
+
+/** Reads every layer; of one that cannot be read, as far as that goes. */
+export async function readFacts({layers}: Image): Promise<Facts> {
+  const budget = startBudget(defaultLimits)
+  const zeroDevices = new Set<string>()
+  let [hasTwins, longestWhiteout] = [false, 0]
+  for (const layer of layers) {
+    const names = new Set<string>()
+    const entry = ({path, kind, deviceMajor, deviceMinor}: Entry) => {
+      const {name} = splitPath(path)
+      if (names.has(path)) hasTwins = true
+      names.add(path)
+      if (kind === 'character' && deviceMajor === 0 && deviceMinor === 0) zeroDevices.add(path)
+      if (name.startsWith('.wh.')) longestWhiteout = Math.max(longestWhiteout, name.length)
+    }
+    try {
+      await readLayer(layer, {entry, data: () => {}, end: () => {}}, budget)
+    } catch (error) {
+      if (!(error instanceof ImgtoolError)) throw error
+    }
+  }
+  return {layers: layers.length, hasTwins, zeroDevices, longestWhiteout}
+}
