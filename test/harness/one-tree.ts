@@ -1,6 +1,6 @@
 /**
- * Unpacks every image by every driver, mounts it, and compares it path by path with what the directory driver makes of it: the
- * fixtures, the hostile archives of `shared/hostile` where they are beside the checkout, and archives that are given.
+ * Unpacks every image by every driver, mounts it, and compares it path by path with what the directory driver makes of it:
+ * images made for that, the fixtures, the hostile archives of `shared/hostile` where they are beside the checkout, and archives that are given.
  *
  *     npm run test:one-tree -- [--hostile DIRECTORY] [ARCHIVE...]
  */
@@ -14,6 +14,7 @@ import {expected, fixture} from '../helpers/fixtures.ts'
 import type {VerifiedCase} from './hostile-verify.ts'
 import type {Listed} from './one-tree/compare.ts'
 import {verdicts} from './one-tree/judge.ts'
+import {writeOddImages} from './one-tree/odd-image.ts'
 import {type Compared, compareHere, compareInNamespace} from './one-tree/processes.ts'
 import {Tally} from './tally.ts'
 
@@ -30,7 +31,8 @@ const {values, positionals} = parseArgs({
 requireRoot('test:one-tree')
 const tally = new Tally()
 using library = new Disk({size: 256 * MiB + sum(positionals.map(sizeOf))})
-const archives = [...copyAll(Object.keys(expected).map(fixture)), ...extractHostile(), ...copyAll(positionals)]
+const own = [...writeOddImages(library.path), ...Object.keys(expected).map(fixture)]
+const archives = [...copyAll(own), ...extractHostile(), ...copyAll(positionals)]
 // Each process has a disk of its own: what one fills must not be what the other lacks.
 using here = makeRoom()
 using inside = makeRoom()

@@ -1,4 +1,5 @@
-/** What the layers of an image have that not every way can show, read from their tars with no driver at work. */
+/** What an image has that not every way can show, read from its tars with no driver at work. */
+import {readPrivileges} from '../../../src/driver/privileges.ts'
 import {ImgtoolError} from '../../../src/errors.ts'
 import type {Image} from '../../../src/image/model.ts'
 import {splitPath} from '../../../src/layer/path.ts'
@@ -12,6 +13,8 @@ export interface Facts {
   readonly hasTwins: boolean
   /** Paths of devices with the number 0:0. */
   readonly zeroDevices: ReadonlySet<string>
+  /** Whether a hard link leads to a device, of whatever layer, where none can be made. */
+  readonly hasLostLinks: boolean
   /** Bytes of the longest name of a whiteout. */
   readonly longestWhiteout: number
 }
@@ -20,13 +23,17 @@ export interface Facts {
 export async function readFacts({layers}: Image): Promise<Facts> {
   const budget = startBudget(defaultLimits)
   const zeroDevices = new Set<string>()
-  let [hasTwins, longestWhiteout] = [false, 0]
+  const {canMakeDevices} = readPrivileges()
+  const devices = new Set<string>()
+  let [hasTwins, hasLostLinks, longestWhiteout] = [false, false, 0]
   for (const layer of layers) {
     const names = new Set<string>()
-    const entry = ({path, kind, deviceMajor, deviceMinor}: Entry) => {
+    const entry = ({path, kind, link, deviceMajor, deviceMinor}: Entry) => {
       const {name} = splitPath(path)
       if (names.has(path)) hasTwins = true
       names.add(path)
+      if (kind === 'character' || kind === 'block') devices.add(path)
+      if (kind === 'hardlink' && devices.has(link)) hasLostLinks = !canMakeDevices
       if (kind === 'character' && deviceMajor === 0 && deviceMinor === 0) zeroDevices.add(path)
       if (name.startsWith('.wh.')) longestWhiteout = Math.max(longestWhiteout, name.length)
     }
@@ -36,5 +43,5 @@ export async function readFacts({layers}: Image): Promise<Facts> {
       if (!(error instanceof ImgtoolError)) throw error
     }
   }
-  return {layers: layers.length, hasTwins, zeroDevices, longestWhiteout}
+  return {layers: layers.length, hasTwins, zeroDevices, hasLostLinks, longestWhiteout}
 }

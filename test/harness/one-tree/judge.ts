@@ -64,6 +64,12 @@ const refusals: readonly Refusal[] = [
     why: 'a device 0:0 is a deletion to overlay, and to the program that stands in for aufs',
   },
   {
+    ways: ['overlay'],
+    code: 'LINK_INVALID',
+    isFor: ({hasLostLinks}) => hasLostLinks,
+    why: 'where no device can be made, no layer knows which ones a lower one left out',
+  },
+  {
     ways: ['aufs'],
     code: 'ENTRY_INVALID',
     // The layer's own whiteout has as long a name; what it deletes may be longer in a directory that is made anew.
