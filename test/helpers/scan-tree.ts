@@ -74,9 +74,10 @@ function scanInto(found: Map<string, Found>, at: Buffer, path: string): void {
   }
 }
 
+/** By inodes alone: fuse-overlayfs counts only those names that were asked for already. */
 function groupHardLinks(found: ReadonlyMap<string, Found>): Map<string, string[]> {
-  const several = [...found].filter(([, {stat}]) => stat.nlink > 1n && !stat.isDirectory())
-  const byInode = Map.groupBy(several, ([, {stat}]) => `${stat.dev}:${stat.ino}`)
+  const files = [...found].filter(([, {stat}]) => !stat.isDirectory())
+  const byInode = Map.groupBy(files, ([, {stat}]) => `${stat.dev}:${stat.ino}`)
   const groups = [...byInode.values()].map((members) => members.map(([path]) => path).toSorted())
   return new Map(groups.filter((group) => group.length > 1).flatMap((group) => group.map((path) => [path, group])))
 }
