@@ -114,8 +114,13 @@ export class Ring implements Fence {
    * @param isLarge it is worth waking the other thread for
    */
   give(isLarge: boolean): void {
-    Atomics.store(this.#control, written, ++this.#written | 0)
+    this.giveQuietly()
     if (isLarge || ++this.#unannounced >= batch) this.#announce()
+  }
+
+  /** As {@link give}, without waking the other thread: of an order that others will follow. */
+  giveQuietly(): void {
+    Atomics.store(this.#control, written, ++this.#written | 0)
   }
 
   /** What became of an order that is done, if its record was not used again since. */
