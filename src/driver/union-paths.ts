@@ -177,9 +177,10 @@ export class UnionPaths {
   }
 
   #deletionOf(path: ByteString): Deletion | undefined {
-    const below = this.#lower.find(path)
-    const parent = this.#real(splitPath(path).directory)
-    if (below === undefined || parent?.lower === undefined) return undefined
+    const {directory, name} = splitPath(path)
+    const parent = this.#real(directory)
+    const below = parent?.lower && this.#lower.look(parent.lower, name)
+    if (below === undefined) return undefined
     const now = this.#here.statusOf(path)
     if (now === undefined) return {path, isAll: false}
     const isMerged = (now.mode & os.S_IFMT) === os.S_IFDIR && below.kind === 'directory'
