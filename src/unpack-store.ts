@@ -130,13 +130,17 @@ class Run {
     return written.map(({imageID, names, layers}) => ({imageID, names, diffIDs: layers.map(({diffID}) => diffID)}))
   }
 
-  /** Removes the layers that were added, unless an image has them by now, or another run could count on them. */
+  /** Removes the layers that were added, unless an image has them by now or another run could count on them, and a store of nothing. */
   async undo(store: string): Promise<void> {
-    if (this.#added.size === 0) return
-    const {openKeptStore} = await import('./store-status.ts')
-    const {surveyStore} = await import('./store/survey.ts')
     using _ = await this.#writer.lock()
     if (!this.#writer.isAlone()) return
+    if (this.#added.size > 0) await this.#removeAdded(store)
+    this.#writer.removeIfUnused()
+  }
+
+  async #removeAdded(store: string): Promise<void> {
+    const {openKeptStore} = await import('./store-status.ts')
+    const {surveyStore} = await import('./store/survey.ts')
     using kept = await openKeptStore(store, {driver: this.#driver.name})
     const {unusedLayers} = surveyStore({...kept, state: kept.readState()})
     for (const chainID of unusedLayers) if (this.#added.has(chainID)) this.#writer.removeLayer(chainID)

@@ -4,7 +4,7 @@
  *
  * @see moby layer/filestore.go, image/fs.go, reference/store.go at v20.10 to v24
  */
-import {closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync} from 'node:fs'
+import {closeSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmdirSync, rmSync, writeSync} from 'node:fs'
 import {join, resolve} from 'node:path'
 import {setTimeout as sleep} from 'node:timers/promises'
 import type {Digest} from '../digest.ts'
@@ -66,6 +66,16 @@ export interface ContainerFacts {
   readonly parent: Digest
 }
 
+/** What was at the place of a store. */
+type Before = 'nothing' | 'an empty directory' | 'something'
+
+interface Made {
+  readonly before: Before
+  readonly layers: number
+}
+
+/** How often a store is made whose directories other runs remove meanwhile. */
+const maximumAttempts = 10
 /** Milliseconds between two attempts to get the lock, which nobody has for long. */
 const lockInterval = 10
 /** Mode of all that is docker's own. */
@@ -84,6 +94,8 @@ export class StoreWriter implements Disposable {
   readonly #descriptor: number
   /** Of the layers; locked by all who are at work in the store. */
   readonly #layers: number
+  /** What was there before: nothing, or at most an empty directory. */
+  readonly #before: Before
 
   /**
    * @param store docker's data-root; made where it is missing
@@ -94,20 +106,39 @@ export class StoreWriter implements Disposable {
     this.#root = join(this.#store, metadataRoot(driver.name))
     this.#driver = driver
     requireNoDaemon(this.#store)
-    this.#attempt(() => mkdirSync(this.#store, {recursive: true, mode: 0o710}))
-    for (const name of [configsName, imagesMetadataName, layersName, temporaryName]) this.#makeDirectories(name)
-    this.#files = new StoreFiles(this.#store)
-    this.#descriptor = os.check(
-      os.openAt(os.AT_FDCWD, fromText(this.#store), os.O_RDONLY | os.O_DIRECTORY),
-      `open "${printableText(store)}"`,
-    )
-    const layers = fromText(join(this.#root, layersName))
-    this.#layers = os.openAt(os.AT_FDCWD, layers, os.O_RDONLY | os.O_DIRECTORY)
-    if (this.#layers < 0) {
-      os.close(this.#descriptor)
-      this.#files.close()
+    const {before, layers} = this.#make()
+    this.#before = before
+    this.#layers = layers
+    try {
+      this.#descriptor = openDirectory(this.#store)
+    } catch (error) {
+      os.close(layers)
+      throw error
     }
-    os.check(this.#layers, 'open the layers of the store')
+    this.#files = new StoreFiles(this.#store)
+  }
+
+  /** Makes what is missing of the store. A run that failed may be about to remove it again, see {@link removeIfUnused}. */
+  #make(): Made {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const made = this.#makeOnce()
+        if (made !== undefined) return made
+      } catch (error) {
+        if (attempt >= maximumAttempts) throw error
+      }
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, lockInterval)
+    }
+  }
+
+  /** @returns undefined where another run has removed it, or is about to */
+  #makeOnce(): Made | undefined {
+    const before = this.#attempt(() => makeStore(this.#store))
+    for (const name of [configsName, imagesMetadataName, layersName, temporaryName]) this.#makeDirectories(name)
+    const layers = openDirectory(join(this.#root, layersName))
+    if (os.lockShared(layers) !== os.EAGAIN && isLinked(layers)) return {before, layers}
+    os.close(layers)
+    return undefined
   }
 
   /**
@@ -137,6 +168,16 @@ export class StoreWriter implements Disposable {
     const isAlone = os.lock(this.#layers) !== os.EAGAIN
     os.lockShared(this.#layers)
     return isAlone
+  }
+
+  /**
+   * Removes what this run has made of a store, unless something is in it or another run is at work there. Call with the
+   * {@link lock}, and then nothing else.
+   */
+  removeIfUnused(): void {
+    if (this.#before === 'something' || os.lock(this.#layers) === os.EAGAIN) return
+    removeEmptyDirectories(this.#store)
+    if (this.#before === 'nothing') removeDirectory(this.#store)
   }
 
   /** What is there under a chainID; undefined also where a part of it is missing. */
@@ -404,6 +445,40 @@ export async function lockStore(store: string, signal?: AbortSignal): Promise<Di
 async function takeLock(descriptor: number, signal: AbortSignal | undefined): Promise<Disposable> {
   while (os.lock(descriptor) === os.EAGAIN) await sleep(lockInterval, undefined, signal && {signal})
   return {[Symbol.dispose]: () => void os.unlock(descriptor)}
+}
+
+function openDirectory(path: string): number {
+  const name = fromText(path)
+  return os.check(os.openAt(os.AT_FDCWD, name, os.O_RDONLY | os.O_DIRECTORY), 'open', name)
+}
+
+function isLinked(descriptor: number): boolean {
+  const status = os.statusAt(descriptor, '')
+  return typeof status !== 'number' && status.links > 0
+}
+
+/** Makes a data-root, unless it is there. */
+function makeStore(path: string): Before {
+  const isNew = mkdirSync(path, {recursive: true, mode: 0o710}) !== undefined
+  if (isNew) return 'nothing'
+  return readdirSync(path).length === 0 ? 'an empty directory' : 'something'
+}
+
+/** Removes what has no files of what is in a directory. */
+function removeEmptyDirectories(path: string): void {
+  for (const entry of readdirSync(path, {withFileTypes: true})) {
+    if (!entry.isDirectory()) continue
+    removeEmptyDirectories(join(path, entry.name))
+    removeDirectory(join(path, entry.name))
+  }
+}
+
+function removeDirectory(path: string): void {
+  try {
+    rmdirSync(path)
+  } catch {
+    // Something is in it.
+  }
 }
 
 function writeNew(path: string, bytes: Buffer): void {
