@@ -72,16 +72,11 @@ export class AufsDriver extends PlaceDriver implements Driver {
 
   /** Writing needs a place of its own for the program that stands in for aufs. */
   get(id: PlaceID, {isWritable}: {readonly isWritable: boolean}): string {
+    const [upper] = this.#paths([id])
     const target = this.#mountPointOf(id)
     if (isMounted(target)) return target
-    if (!isWritable) this.mount(id, target)
-    else
-      mountAufs({
-        lowers: this.#paths(this.parents(id)),
-        upper: join(this.places.path, id),
-        work: this.#workOf(id),
-        target,
-      })
+    if (isWritable) mountAufs({lowers: this.#paths(this.parents(id)), upper, work: this.#workOf(id), target})
+    else this.mount(id, target)
     return target
   }
 
@@ -129,7 +124,9 @@ export class AufsDriver extends PlaceDriver implements Driver {
     return startUpper(this.places.open(id), lower, aufsDialect, options)
   }
 
+  /** What can be given to whoever mounts, who follows symlinks. */
   #paths(ids: readonly PlaceID[]): string[] {
+    for (const id of ids) this.places.require(id)
     return ids.map((id) => join(this.places.path, id))
   }
 

@@ -5,7 +5,7 @@
  * @see moby daemon/graphdriver/overlay2/overlay.go
  */
 import {randomBytes} from 'node:crypto'
-import {mkdirSync, readdirSync, statfsSync} from 'node:fs'
+import {readdirSync, statfsSync} from 'node:fs'
 import {basename, join, resolve} from 'node:path'
 import {ImgtoolError} from '../errors.ts'
 import * as os from '../os/libc.ts'
@@ -79,13 +79,14 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
   }
 
   get(id: PlaceID, {isWritable}: {readonly isWritable: boolean}): string {
+    this.places.require(id)
     const target = join(this.places.path, id, 'merged')
     if (isMounted(target)) return target
     const below = this.parents(id)
     this.#requireOwn(id)
-    mkdirSync(target, {recursive: true, mode: 0o700})
+    os.close(makeDirectory(target, 0o700))
     if (isWritable && below.length > 0) {
-      const [upper, work] = ['diff', 'work'].map((name) => join(this.places.path, id, name))
+      const [upper, work] = [this.#pathIn(id, 'diff'), this.#pathIn(id, 'work')]
       mountOverlay({lowers: this.#paths(below), upper, work, target, userxattr: this.#isUser})
     } else this.mount(id, target)
     return target
@@ -143,13 +144,17 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
     return this.#dialect.name === 'overlay-user'
   }
 
-  /** What can be given to the kernel, which follows symlinks. */
   #paths(ids: readonly PlaceID[]): string[] {
-    for (const id of ids) {
+    return ids.map((id) => {
       this.#requireOwn(id)
-      os.close(this.#openDiff(id))
-    }
-    return ids.map((id) => join(this.places.path, id, 'diff'))
+      return this.#pathIn(id, 'diff')
+    })
+  }
+
+  /** What can be given to the kernel, which follows symlinks. */
+  #pathIn(id: PlaceID, name: 'diff' | 'work'): string {
+    os.close(this.#open(id, name))
+    return join(this.places.path, id, name)
   }
 
   #makeLink(id: PlaceID, link: string): number {
@@ -227,11 +232,15 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
   }
 
   #openDiff(id: PlaceID): number {
+    return this.#open(id, 'diff')
+  }
+
+  #open(id: PlaceID, name: 'diff' | 'work'): number {
     const place = this.places.open(id)
     try {
-      const diff = os.openAt(place, 'diff', os.O_PLACE)
-      if (diff === os.ENOENT || diff === os.ENOTDIR) throw broken(id, 'its directory "diff" is missing')
-      return os.check(diff, `open the files of "${id}"`)
+      const directory = os.openAt(place, name, os.O_PLACE)
+      if (directory === os.ENOENT || directory === os.ENOTDIR) throw broken(id, `its directory "${name}" is missing`)
+      return os.check(directory, `open the files of "${id}"`)
     } finally {
       os.close(place)
     }

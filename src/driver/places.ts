@@ -66,6 +66,11 @@ export class Places implements Disposable {
     return home !== undefined && os.isDirectoryAt(home, name)
   }
 
+  /** For who will use its path, which the kernel follows. @throws {ImgtoolError} STORE_INVALID for a symlink, or nothing */
+  require(id: PlaceID): void {
+    if (!this.exists(id)) throw missing(id)
+  }
+
   /** @returns a descriptor of a place. @throws {ImgtoolError} STORE_INVALID without it */
   open(id: PlaceID): number {
     const home = this.find()
@@ -245,7 +250,7 @@ export function mounted(id: PlaceID): ImgtoolError {
   return new ImgtoolError('STORE_INVALID', `The place "${printableText(id)}" is mounted`, {hint: 'Unmount it first'})
 }
 
-export function missing(id: PlaceID): ImgtoolError {
+function missing(id: PlaceID): ImgtoolError {
   return new ImgtoolError('STORE_INVALID', `The store has no place "${printableText(id)}"`)
 }
 

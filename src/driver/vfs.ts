@@ -11,7 +11,7 @@ import {copyTree} from './copy-tree.ts'
 import type {Driver, LayerOptions, LayerTarget, PlaceID} from './driver.ts'
 import {InPlace} from './in-place.ts'
 import {mountBound} from './mounts.ts'
-import {missing, PlaceDriver, Places} from './places.ts'
+import {PlaceDriver, Places} from './places.ts'
 import {readPrivileges} from './privileges.ts'
 
 /** Mode of a place that has no parent, before a layer says otherwise. */
@@ -56,7 +56,7 @@ export class VfsDriver extends PlaceDriver implements Driver {
 
   /** @throws {ImgtoolError} STORE_INVALID for what is not there */
   get(id: PlaceID): string {
-    if (!this.exists(id)) throw missing(id)
+    this.places.require(id)
     return join(this.places.path, id)
   }
 

@@ -18,6 +18,7 @@ import {checkStore} from '../../src/check-store.ts'
 import {Overlay2Driver} from '../../src/driver/overlay2.ts'
 import {VfsDriver} from '../../src/driver/vfs.ts'
 import {openSource} from '../../src/open.ts'
+import {openDriver} from '../../src/open-driver.ts'
 import * as os from '../../src/os/libc.ts'
 import {removeStoredImage} from '../../src/remove-stored.ts'
 import {StoreWriter} from '../../src/store/writer.ts'
@@ -100,6 +101,39 @@ test('overlay2: a place whose files are elsewhere is not mounted', async (t) => 
   t.throws(() => driver.mount(cacheID, scratch(t)), {code: 'STORE_INVALID'})
   const codes = new Set((await checkStore(store)).findings.map(({code}) => code))
   t.true(codes.has('PLACE_DAMAGED'))
+})
+
+for (const driver of driverNames) {
+  test(`${driver}: a place that is not in the store is not mounted, and nothing is written to what it leads to`, async (t) => {
+    const [store, elsewhere] = [await fillStore(t, driver, archive), scratch(t)]
+    const {cacheID} = storedLayers(store, driver).find(({parent}) => parent !== undefined)!
+    using places = await openDriver(driver, store)
+    const requireRefused = (what: string) => {
+      t.throws(() => places.mount(cacheID, scratch(t)), {code: 'STORE_INVALID'}, what)
+      for (const isWritable of [false, true])
+        t.throws(() => places.get(cacheID, {isWritable}), {code: 'STORE_INVALID'}, what)
+    }
+    renameSync(placePath(store, driver, cacheID), join(elsewhere, 'place'))
+    requireRefused('nothing')
+    symlinkSync(join(elsewhere, 'place'), placePath(store, driver, cacheID))
+    requireRefused('a symlink')
+  })
+}
+
+test('overlay2: nothing is written to what a directory of a place leads to', async (t) => {
+  for (const name of ['diff', 'work', 'merged']) {
+    const [store, elsewhere] = [await fillStore(t, 'overlay2', archive), scratch(t)]
+    const {cacheID} = storedLayers(store, 'overlay2').find(({parent}) => parent !== undefined)!
+    const path = join(placePath(store, 'overlay2', cacheID), name)
+    rmSync(path, {recursive: true, force: true})
+    symlinkSync(elsewhere, path)
+    using driver = new Overlay2Driver(store)
+    t.throws(() => driver.get(cacheID, {isWritable: true}), {code: 'STORE_INVALID'}, name)
+    t.deepEqual(readdirSync(elsewhere), [], name)
+    rmSync(path)
+    writeFileSync(path, '')
+    t.throws(() => driver.get(cacheID, {isWritable: true}), {code: 'STORE_INVALID'}, name)
+  }
 })
 
 test('overlay2: what is no file in a place is found, and can go', async (t) => {
