@@ -51,13 +51,9 @@ export class Places implements Disposable {
 
   make(): number {
     if (this.#home !== undefined) return this.#home
-    let path = this.#store
-    for (const name of this.#way) {
-      path = join(path, name)
-      if (this.#home !== undefined) os.close(this.#home)
-      this.#home = makeDirectory(path, homeMode)
-    }
-    return this.#home!
+    makeDirectories(this.#store, this.#way.slice(0, -1), homeMode)
+    this.#home = makeDirectory(this.path, homeMode)
+    return this.#home
   }
 
   exists(id: PlaceID): boolean {
