@@ -14,8 +14,7 @@ import {readSparseMap} from './sparse-map.ts'
 
 /** Takes the entries of a tar, in order: `entry`, then `data` as often as there is content, then `end`. */
 export interface EntrySink {
-  /** @param name as the tar spells it, with `./` and the slash of a directory */
-  entry(entry: Entry, name: ByteString): void
+  entry(entry: Entry): void
   /**
    * @param chunk is only valid until the call returns
    * @param position in the file, bytes; between two calls of a sparse file may lie a hole
@@ -29,7 +28,7 @@ export interface TarWatcher {
   /**
    * The headers of an entry end.
    *
-   * @param name as {@link EntrySink.entry}; of a global header, too
+   * @param name as the tar spells it, with `./` and the slash of a directory; of a global header, too
    * @param size of the content that follows, bytes; 0 for the pieces of a sparse file
    * @param position in the tar, bytes
    */
@@ -247,10 +246,10 @@ function* readEntry({header, block, extension}: Head, {sink, watcher, limits, pl
     throw new ImgtoolError('TAR_INVALID', `A ${entry.kind} has a map of a sparse file`)
   watcher?.entry(name, sparse === undefined ? stored : 0, place.position)
   if (sparse === undefined) {
-    sink.entry(entry, name)
+    sink.entry(entry)
     yield {kind: 'data', size: stored, position: 0}
   } else {
-    sink.entry({...entry, size: sparse.size, pieces: sparse.pieces}, name)
+    sink.entry({...entry, size: sparse.size, pieces: sparse.pieces})
     for (const {offset, length} of sparse.pieces) yield {kind: 'data', size: length, position: offset}
   }
   sink.end()
