@@ -204,8 +204,8 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
   #follow(id: PlaceID, link: string): PlaceID {
     const name = link.startsWith(`${linksName}/`) ? link.slice(linksName.length + 1) : ''
     const parent = isLinkName(name) ? placeOf(os.readLinkAt(this.places.find()!, link)) : undefined
-    if (parent === undefined || !this.exists(parent)) throw broken(id, `its layer ${printableText(link)} is missing`)
-    return parent
+    if (parent !== undefined && this.exists(parent)) return parent
+    throw broken(id, `its layer "${printableText(link).slice(0, 64)}" is missing`)
   }
 
   #read(id: PlaceID, name: string): string | undefined {

@@ -162,6 +162,15 @@ test('overlay2: what is no file in a place is found, and can go', async (t) => {
   }
 })
 
+test('overlay2: a list of layers that is one long name is refused in a short line', async (t) => {
+  const store = await fillStore(t, 'overlay2', archive)
+  const {cacheID} = storedLayers(store, 'overlay2').find(({parent}) => parent !== undefined)!
+  writeFileSync(join(placePath(store, 'overlay2', cacheID), 'lower'), 'A'.repeat(2 ** 19))
+  using driver = new Overlay2Driver(store)
+  const [fault = ''] = driver.faults(cacheID)
+  t.regex(fault, /its layer "A{64}" is missing$/)
+})
+
 test('overlay2: a mark that is no file keeps nobody waiting', async (t) => {
   const store = await fillStore(t, 'overlay2', archive)
   for (const {cacheID} of storedLayers(store, 'overlay2')) {
