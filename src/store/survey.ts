@@ -12,7 +12,7 @@ import type {ContainerState, ImageState, LayerState, StoreState} from './state.t
 import type {StoreFiles} from './store-files.ts'
 
 /** What can be found in a store. */
-export const storeFindingCodes = {
+const storeFindingCodes = {
   NAMES_DAMAGED: 'the names of images cannot be read',
   NAME_LOST: 'a name is of an image that is not there or not whole',
   IMAGE_DAMAGED: 'an image has a config that is not its own, or lacks a layer',
@@ -67,13 +67,9 @@ export function surveyStore(surveyed: Surveyed): Survey {
 
 /** Docker's database of what its builder has. @see moby builder/builder-next/adapters/snapshot/snapshot.go */
 const buildCachePath = 'buildkit/snapshots.db'
-/** Bytes of it that are looked through. */
+/** Most bytes of it that are read. */
 const buildCacheLimit = 1 << 30
 const chainIDLength = 'sha256:'.length + 64
-
-function tooLarge(): ImgtoolError {
-  return new ImgtoolError('LIMIT_EXCEEDED', `Cannot read "${buildCachePath}": more than ${buildCacheLimit} bytes`)
-}
 
 class Surveyor {
   readonly #files: StoreFiles
@@ -216,7 +212,8 @@ class Surveyor {
     let [size, text] = [0, '']
     for (const chunk of this.#files.chunks(buildCachePath)) {
       size += chunk.length
-      if (size > buildCacheLimit) throw tooLarge()
+      if (size > buildCacheLimit) throw tooLarge(buildCachePath, buildCacheLimit)
+      // A chainID may lie across two chunks.
       text = text.slice(-chainIDLength) + chunk.toString('latin1')
       for (const [chainID] of text.matchAll(/sha256:[0-9a-f]{64}/g))
         if (this.#state.layers.has(chainID)) found.add(chainID)
@@ -272,25 +269,31 @@ class Surveyor {
 
   #childrenFirst(chainIDs: readonly string[]): Digest[] {
     const depths = new Map<string, number>()
-    const depth = (chainID: string) => {
-      const way: string[] = []
-      let at: string | undefined = chainID
-      // A layer may be below itself.
-      for (; at !== undefined && !depths.has(at); at = this.#state.layers.get(at)?.parent) {
-        depths.set(at, 0)
-        way.push(at)
-      }
-      const below = depths.get(at ?? '') ?? 0
-      for (const [height, each] of way.toReversed().entries()) depths.set(each, below + height + 1)
-      return depths.get(chainID)!
-    }
-    const deep = chainIDs.map((chainID) => [depth(chainID), chainID as Digest] as const)
+    const deep = chainIDs.map((chainID) => [this.#depth(chainID, depths), chainID as Digest] as const)
     return deep.toSorted(([one], [other]) => other - one).map(([, chainID]) => chainID)
+  }
+
+  /** How many layers a stack has. @param depths of stacks by their tops, added to */
+  #depth(top: string, depths: Map<string, number>): number {
+    const way: string[] = []
+    let at: string | undefined = top
+    for (; at !== undefined && !depths.has(at); at = this.#state.layers.get(at)?.parent) {
+      // A layer may be below itself.
+      depths.set(at, 0)
+      way.push(at)
+    }
+    const below = depths.get(at ?? '') ?? 0
+    for (const [height, chainID] of way.toReversed().entries()) depths.set(chainID, below + height + 1)
+    return depths.get(top)!
   }
 
   #add(severity: StoreSeverity, code: StoreFindingCode, subject: string, message: string): void {
     this.#findings.push({severity, code, subject: printableText(subject), message})
   }
+}
+
+function tooLarge(path: string, limit: number): ImgtoolError {
+  return new ImgtoolError('LIMIT_EXCEEDED', `Cannot read "${path}": more than ${limit} bytes`)
 }
 
 /** Files that docker writes beside the one that they replace. @see moby pkg/ioutils/fswriters.go */
