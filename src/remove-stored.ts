@@ -41,7 +41,8 @@ export function removeContainer(
  *
  * @param wanted a name, without a tag `latest`, or the first 12 or more digits of an image ID; or of a container that imgtool
  *   mounted
- * @throws {ImgtoolError} IMAGE_NOT_FOUND, IMAGE_AMBIGUOUS, IMAGE_USED, also for a container that is mounted or docker's, STORE_INVALID where names cannot be read, and as `storeStatus`
+ * @throws {ImgtoolError} IMAGE_NOT_FOUND, IMAGE_AMBIGUOUS, IMAGE_USED, also for a container that is mounted or docker's,
+ *   STORE_INVALID where names cannot be read, and as `storeStatus`
  */
 export async function removeStoredImage(
   store: string,

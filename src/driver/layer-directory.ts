@@ -20,7 +20,7 @@ import {UpperLayer} from './upper.ts'
 export type DirectoryForm = 'aufs' | 'overlay'
 
 /** How deletions are spelled in a form. As root, overlay has them as the kernel wants them; else as a user namespace does. */
-export function dialectOf(form: DirectoryForm): Dialect {
+function dialectOf(form: DirectoryForm): Dialect {
   return form === 'aufs' ? aufsDialect : overlayDialect(readPrivileges().canMakeDevices ? 'trusted' : 'user')
 }
 

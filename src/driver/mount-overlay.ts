@@ -23,7 +23,7 @@ export interface OverlayMount {
 }
 
 /** @see linux fs/overlayfs/params.h, OVL_MAX_STACK */
-export const maximumLowers = 500
+const maximumLowers = 500
 
 /**
  * Mounts. Whoever calls it unmounts the target.

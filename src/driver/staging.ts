@@ -39,7 +39,7 @@ export function makeStaging(parent: number, target: string, shown: string): Stag
 }
 
 /** Takes the lock of a staging directory or file; false when a run that cleans up took it for a leftover in the moment before. */
-export function lockStaging(parent: number, name: string, descriptor: number): boolean {
+function lockStaging(parent: number, name: string, descriptor: number): boolean {
   return os.lock(descriptor) !== os.EAGAIN && isSame(parent, name, descriptor)
 }
 

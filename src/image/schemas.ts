@@ -125,7 +125,6 @@ export const manifestSchema = struct({
   manifests: v.optional(v.undefined('a manifest has no "manifests"')),
 })
 
-export type ConfigDocument = v.InferOutput<typeof configSchema>
 export type Descriptor = v.InferOutput<typeof descriptorSchema>
 export type ManifestDocument = v.InferOutput<typeof manifestSchema>
 export type V1Document = v.InferOutput<typeof v1Schema>

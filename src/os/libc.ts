@@ -20,7 +20,7 @@ export const O_WRONLY = 1
 export const O_CREAT = 0o100
 export const O_EXCL = 0o200
 export const {O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK} = fsConstants
-export const O_CLOEXEC = 0o2000000
+const O_CLOEXEC = 0o2000000
 export const O_PATH = 0o10000000
 /** Opens a directory as a place to work in: nothing is read of it, and a symlink is none. */
 export const O_PLACE = O_PATH | O_DIRECTORY | O_NOFOLLOW
