@@ -11,8 +11,8 @@ export interface Facts {
   readonly layers: number
   /** Whether a layer has one name twice. */
   readonly hasTwins: boolean
-  /** Paths of devices with the number 0:0. */
-  readonly zeroDevices: ReadonlySet<string>
+  /** Whether a layer has a device with the number 0:0. */
+  readonly hasZeroDevice: boolean
   /** Whether a hard link leads to a device, of whatever layer, where none can be made. */
   readonly hasLostLinks: boolean
   /** Bytes of the longest name of a whiteout. */
@@ -22,10 +22,9 @@ export interface Facts {
 /** Reads every layer; of one that cannot be read, as far as that goes. */
 export async function readFacts({layers}: Image): Promise<Facts> {
   const budget = startBudget(defaultLimits)
-  const zeroDevices = new Set<string>()
   const {canMakeDevices} = readPrivileges()
   const devices = new Set<string>()
-  let [hasTwins, hasLostLinks, longestWhiteout] = [false, false, 0]
+  let [hasTwins, hasZeroDevice, hasLostLinks, longestWhiteout] = [false, false, false, 0]
   for (const layer of layers) {
     const names = new Set<string>()
     const entry = ({path, kind, link, deviceMajor, deviceMinor}: Entry) => {
@@ -34,7 +33,7 @@ export async function readFacts({layers}: Image): Promise<Facts> {
       names.add(path)
       if (kind === 'character' || kind === 'block') devices.add(path)
       if (kind === 'hardlink' && devices.has(link)) hasLostLinks = !canMakeDevices
-      if (kind === 'character' && deviceMajor === 0 && deviceMinor === 0) zeroDevices.add(path)
+      if (kind === 'character' && deviceMajor === 0 && deviceMinor === 0) hasZeroDevice = true
       if (name.startsWith('.wh.')) longestWhiteout = Math.max(longestWhiteout, name.length)
     }
     try {
@@ -43,5 +42,5 @@ export async function readFacts({layers}: Image): Promise<Facts> {
       if (!(error instanceof ImgtoolError)) throw error
     }
   }
-  return {layers: layers.length, hasTwins, zeroDevices, hasLostLinks, longestWhiteout}
+  return {layers: layers.length, hasTwins, hasZeroDevice, hasLostLinks, longestWhiteout}
 }

@@ -60,7 +60,7 @@ const refusals: readonly Refusal[] = [
   {
     ways: ['overlay', 'aufs'],
     code: 'WHITEOUT_INVALID',
-    isFor: ({zeroDevices}) => zeroDevices.size > 0,
+    isFor: ({hasZeroDevice}) => hasZeroDevice,
     why: 'a device 0:0 is a deletion to overlay, and to the program that stands in for aufs',
   },
   {
@@ -81,7 +81,7 @@ const refusals: readonly Refusal[] = [
 interface Difference {
   readonly ways: readonly WayName[]
   /** Whether a line is a difference of that kind, and no other. */
-  readonly isSuch: (path: string, wanted: Tree, shown: Tree, facts: Facts) => boolean
+  readonly isSuch: (path: string, wanted: Tree, shown: Tree) => boolean
   readonly why: string
 }
 
@@ -89,12 +89,6 @@ interface Difference {
 const longestPath = 3800
 
 const differences: readonly Difference[] = [
-  {
-    ways: ['aufs'],
-    isSuch: (path, wanted, shown, {zeroDevices}) =>
-      zeroDevices.has(path) && wanted.get(path)?.device === 0n && !shown.has(path),
-    why: 'the program that stands in for aufs takes a device 0:0 for a deletion',
-  },
   {
     ways: ['aufs'],
     isSuch: (path, wanted, shown) => path.length > longestPath && wanted.has(path) && !shown.has(path),
@@ -108,7 +102,7 @@ export function judge(way: WayName, reference: Outcome, outcome: Outcome, facts:
   if ('refusal' in reference) return differ([`a directory refuses it: ${say(reference.refusal)}`])
   const lines = compareTrees(reference.tree, outcome.tree)
   if (lines.length === 0) return {verdict: 'equal', notes: []}
-  const whys = lines.map((line) => explain(way, pathOf(line), reference.tree, outcome.tree, facts))
+  const whys = lines.map((line) => explain(way, pathOf(line), reference.tree, outcome.tree))
   const unexplained = lines.filter((_, at) => whys[at] === undefined)
   if (unexplained.length > 0) return differ(unexplained)
   return {verdict: 'documented difference', notes: [...new Set(whys as string[])]}
@@ -122,8 +116,8 @@ function judgeRefusal(way: WayName, reference: Outcome, refusal: ImgtoolError, f
   return {verdict, notes: [known.why]}
 }
 
-function explain(way: WayName, path: string, wanted: Tree, shown: Tree, facts: Facts): string | undefined {
-  return differences.find(({ways, isSuch}) => ways.includes(way) && isSuch(path, wanted, shown, facts))?.why
+function explain(way: WayName, path: string, wanted: Tree, shown: Tree): string | undefined {
+  return differences.find(({ways, isSuch}) => ways.includes(way) && isSuch(path, wanted, shown))?.why
 }
 
 /** The first word of a line that says a difference. */
