@@ -3,6 +3,7 @@ import {fstatSync} from 'node:fs'
 import {alone, ConfinedRoot} from '../driver/confined-root.ts'
 import type {LowerLayers} from '../driver/lower.ts'
 import {listDirectory} from '../driver/remove.ts'
+import {openRegular} from '../driver/small-file.ts'
 import {ImgtoolError} from '../errors.ts'
 import {splitPath} from '../layer/path.ts'
 import {cleanPath} from '../layer/tar/entry.ts'
@@ -135,7 +136,7 @@ export class StoreFiles {
     const place = this.directory(directory)
     if (place === undefined) return undefined
     try {
-      return openRegular(place, name, path)
+      return openFile(place, name, path)
     } finally {
       os.close(place)
     }
@@ -195,17 +196,16 @@ export class LayerFiles {
 
   #openIn(directory: ByteString | undefined, last: ByteString, name: ByteString): number | undefined {
     const place = directory === undefined ? undefined : this.root.find(directory)
-    return place && openRegular(place.descriptor, last, name)
+    return place && openFile(place.descriptor, last, name)
   }
 }
 
-/** Opening a device can do something, and opening a fifo waits. @returns undefined where there is nothing */
-function openRegular(directory: number, name: ByteString, path: ByteString): number | undefined {
-  const status = os.statusAt(directory, name)
-  if (status === os.ENOENT) return undefined
-  const isFile = typeof status === 'number' || (status.mode & os.S_IFMT) === os.S_IFREG
-  if (isFile) return os.check(os.openAt(directory, name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), 'open', path)
-  throw new ImgtoolError('ARCHIVE_INVALID', `Cannot read "${printable(path)}": it is no regular file`, {entry: path})
+function openFile(directory: number, name: ByteString, path: ByteString): number | undefined {
+  return openRegular(directory, name, () => irregular(path), path)
+}
+
+function irregular(path: ByteString): ImgtoolError {
+  return new ImgtoolError('ARCHIVE_INVALID', `Cannot read "${printable(path)}": it is no regular file`, {entry: path})
 }
 
 function sizeOf(file: number): number {
