@@ -19,6 +19,7 @@ export interface Finding {
 /** Reads what is spelled. Works on directories by their descriptors, O_PATH or not; every name is one component. */
 export interface DialectReader {
   look(directory: number, name: ByteString): Finding
+  /** Whether a directory hides all that lower layers have in it. */
   hidesAll(directory: number): boolean
   /** Names of a directory without those that only mean something: what a union shows of this layer. */
   visible(directory: number, names: readonly ByteString[]): ByteString[]

@@ -62,7 +62,7 @@ export class Places implements Disposable {
     return home !== undefined && os.isDirectoryAt(home, name)
   }
 
-  /** For who will use its path, which the kernel follows. @throws {ImgtoolError} STORE_INVALID for a symlink, or nothing */
+  /** For whoever hands on its path, which would be followed. @throws {ImgtoolError} STORE_INVALID for a symlink, or nothing */
   require(id: PlaceID): void {
     if (!this.exists(id)) throw missing(id)
   }

@@ -86,6 +86,7 @@ class Comparison {
     return this.#differs(now, before) ? 'changed' : undefined
   }
 
+  /** @returns the directory as what is to be compared next, unless both sides are the same */
   #enter(now: LowerDirectory, before: LowerDirectory | undefined, isListed: boolean): Level[] {
     if (this.#isSame(now, before)) return []
     requireDepth(now.path)

@@ -7,7 +7,6 @@
  *
  * @see Go hash/crc64, ISO; vbatts/tar-split tar/storage/getter.go, CRCTable
  */
-
 import type {SumBytes} from '../os/crc64-library.ts'
 
 /** Bytes from where on a library is faster than the way to it. */
@@ -56,8 +55,6 @@ export class Crc64 {
     return checksum
   }
 
-  // In the registers, the highest bit of `high` is the coefficient of x^0: multiplying by x is a shift to the right.
-
   #view(bytes: Uint8Array): void {
     const start = bytes.byteOffset + (-bytes.byteOffset & 3)
     const end = bytes.byteOffset + bytes.length
@@ -76,6 +73,8 @@ export class Crc64 {
   #complement(): Checksum {
     return {high: ~this.#high >>> 0, low: ~this.#low >>> 0}
   }
+
+  // In the registers, the highest bit of `high` is the coefficient of x^0: multiplying by x is a shift to the right.
 
   /** The words are of the machine's order, which is the little end first wherever Node runs on Linux and macOS. */
   #takeWords(from: number, to: number): void {

@@ -57,7 +57,7 @@ export function tarSplitOrders(chunks: SharedArrayBuffer, failure: SharedArrayBu
         file?.chunk(memory.subarray(offset, offset + words[at + word.length]!))
         break
       }
-      default:
+      case order.finish:
         file?.finish()
     }
   }

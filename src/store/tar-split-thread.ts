@@ -1,4 +1,4 @@
-/** Writes tar-splits on a thread of its own: their checksums and headers take half as long as everything else together. */
+/** Writes tar-splits on a thread of its own: whoever makes the files of a layer would have to wait for checksums and compression. */
 import type {ByteString} from '../text.ts'
 import type {Chunks} from '../thread/chunks.ts'
 import {Ring} from '../thread/ring.ts'

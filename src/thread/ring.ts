@@ -152,7 +152,7 @@ export class Ring implements Fence {
   end(): void {
     const at = this.next()
     this.records.words[at + endWord] = 1
-    Atomics.store(this.#control, written, ++this.#written | 0)
+    this.giveQuietly()
     this.#announce()
   }
 

@@ -1,5 +1,4 @@
 /** Makes tar-splits of tars. */
-
 import {TarParser} from '../../src/layer/tar/parser.ts'
 import {defaultLimits} from '../../src/limits.ts'
 import {TarSplitWriter} from '../../src/store/tar-split-writer.ts'
