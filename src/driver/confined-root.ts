@@ -138,17 +138,20 @@ export class ConfinedRoot {
       this.#open.set(known, place)
       return place
     }
-    const {directory, name} = splitPath(known)
-    const isLong = known.length > maximumPath
-    if (isLong && !this.#open.has(directory)) return undefined
     this.#neighbours.beforeLooking(known)
-    const descriptor = isLong
-      ? openAt(this.#open.get(directory)!.descriptor, name, O_PLACE)
-      : openDirectoryBeneath(this.root.descriptor, known)
+    const descriptor = this.#openAtOnce(known)
     if (descriptor < 0) return undefined
     const opened = {descriptor, path: known}
     this.remember(opened)
     return opened
+  }
+
+  /** A path that is longer than the kernel takes needs the directory above, which whoever walks the tree has just entered. */
+  #openAtOnce(path: ByteString): number {
+    if (path.length <= maximumPath) return openDirectoryBeneath(this.root.descriptor, path)
+    const {directory, name} = splitPath(path)
+    const above = this.#open.get(directory)
+    return above === undefined ? ENOENT : openAt(above.descriptor, name, O_PLACE)
   }
 
   /** @returns undefined where a directory is missing and must not be made, or something else is in the way */
