@@ -7,21 +7,16 @@ import type {OnWarning} from '../layer/change.ts'
 import * as os from '../os/libc.ts'
 import {fromText, printableText} from '../text.ts'
 import {copyTree} from './copy-tree.ts'
-import type {FileThread} from './file-writer.ts'
+import type {ApplyOptions} from './driver.ts'
 import {InPlace} from './in-place.ts'
 import {type Privileges, readPrivileges} from './privileges.ts'
 import {descriptorsForRemoval, removeTree} from './remove.ts'
 import {dropInherited, makeStaging, removeLeftovers, type Staging} from './staging.ts'
 import {checkTarget, locateTarget, openParent, type TargetState} from './target.ts'
 
-export interface DriverOptions {
+export interface DriverOptions extends ApplyOptions {
   /** Unpack over what the target holds. */
   readonly force: boolean
-  readonly onWarning: OnWarning
-  /** Makes files, too. */
-  readonly thread?: FileThread | undefined
-  /** Called for each directory that is made although no entry describes it. */
-  readonly onImplied?: () => void
 }
 
 /** A directory under construction. Commit it or abort it; both leave nothing behind but the target. */
@@ -61,8 +56,7 @@ export class DirectoryDriver {
         requireExchange(this.#parent, name, this.#staging, shown)
         copyInto(this.#parent, name, this.#staging)
       }
-      const {onWarning, thread, onImplied} = options
-      this.changes = new InPlace(this.#staging.descriptor, this.privileges, onWarning, thread, onImplied)
+      this.changes = new InPlace(this.#staging.descriptor, this.privileges, options)
       if (this.isMerge) this.changes.startMerge()
     } catch (error) {
       this.#release()

@@ -85,12 +85,16 @@ export interface LayerContents {
   diffSize(id: PlaceID, parent: PlaceID | undefined): number
 }
 
-export interface LayerOptions {
+/** What everybody who applies changes to a directory works with. */
+export interface ApplyOptions {
   readonly onWarning: OnWarning
   /** Makes files, too. */
   readonly thread?: FileThread | undefined
   /** Called for each directory that is made although no entry describes it. */
   readonly onImplied?: (() => void) | undefined
+}
+
+export interface LayerOptions extends ApplyOptions {
   /**
    * Applies the layer without a look at those below, as docker does: the union may be another tree. Nothing to drivers whose
    * places are whole trees. @default false

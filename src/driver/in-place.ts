@@ -13,12 +13,20 @@ import * as os from '../os/libc.ts'
 import {type ByteString, printable} from '../text.ts'
 import {ConfinedRoot, type Place} from './confined-root.ts'
 import {DirectoryRecords} from './directory-records.ts'
-import {type FileThread, FileWriter} from './file-writer.ts'
+import type {ApplyOptions} from './driver.ts'
+import {FileWriter} from './file-writer.ts'
 import {KeptPaths} from './kept-paths.ts'
 import {Metadata} from './metadata.ts'
 import type {Privileges} from './privileges.ts'
 import {listDirectory, removeTree} from './remove.ts'
 import {walkDirectories} from './walk-directories.ts'
+
+export interface InPlaceOptions extends ApplyOptions {
+  /** Called with the path of each directory that takes the place of something else. */
+  readonly onReplaced?: (path: ByteString) => void
+  /** Called with the path of each device that cannot be made: what was there is gone all the same. */
+  readonly onSkipped?: (path: ByteString) => void
+}
 
 export class InPlace implements ChangeSink {
   readonly #root: ConfinedRoot
@@ -39,31 +47,18 @@ export class InPlace implements ChangeSink {
   #isFile = false
   #mtime: Time = {seconds: 0, nanoseconds: 0}
 
-  /**
-   * @param root descriptor of the tree's directory; stays the caller's
-   * @param thread makes files, too
-   * @param onImplied is called for each directory that is made although no entry describes it
-   * @param onReplaced is called with the path of each directory that takes the place of something else
-   * @param onSkipped is called with the path of each device that cannot be made: what was there is gone all the same
-   */
-  constructor(
-    root: number,
-    privileges: Privileges,
-    warn: OnWarning,
-    thread?: FileThread,
-    onImplied: () => void = () => {},
-    onReplaced: (path: ByteString) => void = () => {},
-    onSkipped: (path: ByteString) => void = () => {},
-  ) {
+  /** @param root descriptor of the tree's directory; stays the caller's */
+  constructor(root: number, privileges: Privileges, options: InPlaceOptions) {
+    const {onWarning, thread, onImplied = () => {}, onReplaced = () => {}, onSkipped = () => {}} = options
     this.#root = new ConfinedRoot(root, {
       onImplied: (place) => this.#adoptImplied(place),
       beforeLooking: (path) => (path === undefined ? this.#files.drain() : this.#files.settle(path)),
       beforeClosing: (descriptor) => this.#files.settleDescriptor(descriptor),
     })
-    this.#metadata = new Metadata(privileges, warn)
+    this.#metadata = new Metadata(privileges, onWarning)
     this.#files = new FileWriter(thread, this.#metadata, (place, name) => this.#clear(place, name))
     this.#directories = new DirectoryRecords(this.#metadata)
-    this.#warn = warn
+    this.#warn = onWarning
     this.#onImplied = onImplied
     this.#onReplaced = onReplaced
     this.#onSkipped = onSkipped

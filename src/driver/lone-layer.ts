@@ -25,13 +25,13 @@ class LoneLayer implements ChangeSink {
   readonly #emptied = new Set<ByteString>()
   #mtime: Time = {seconds: 0, nanoseconds: 0}
 
-  constructor(root: number, dialect: Dialect, {onWarning, thread, onImplied}: LayerOptions) {
+  constructor(root: number, dialect: Dialect, options: LayerOptions) {
     // What a file has replaced before is gone, although a directory that has replaced the file would be merged with it.
     const onReplaced = (path: ByteString) => void this.#emptied.add(path)
     const onSkipped = (path: ByteString) => void this.#removed.add(path)
-    this.#here = new InPlace(root, readPrivileges(), onWarning, thread, onImplied, onReplaced, onSkipped)
+    this.#here = new InPlace(root, readPrivileges(), {...options, onReplaced, onSkipped})
     this.#dialect = dialect
-    this.#warn = onWarning
+    this.#warn = options.onWarning
   }
 
   add(entry: Entry): void {

@@ -10,7 +10,7 @@ import * as os from '../os/libc.ts'
 import {type ByteString, printable} from '../text.ts'
 import {FileCopier} from './copy-tree.ts'
 import type {Dialect} from './dialect.ts'
-import type {LayerTarget, LayerOptions as UpperOptions} from './driver.ts'
+import type {ApplyOptions, LayerTarget} from './driver.ts'
 import {InPlace} from './in-place.ts'
 import type {LowerDirectory, LowerFile, LowerLayers} from './lower.ts'
 import {readPrivileges} from './privileges.ts'
@@ -33,12 +33,12 @@ export class UpperLayer implements ChangeSink {
    * @param lower stays the caller's
    * @param dialect that deletions are spelled in
    */
-  constructor(root: number, lower: LowerLayers, dialect: Dialect, {onWarning, thread, onImplied}: UpperOptions) {
+  constructor(root: number, lower: LowerLayers, dialect: Dialect, options: ApplyOptions) {
     this.#lower = lower
     this.#dialect = dialect
-    this.#warn = onWarning
+    this.#warn = options.onWarning
     const hide = (path: ByteString) => this.#paths.hide(path)
-    this.#here = new InPlace(root, readPrivileges(), onWarning, thread, onImplied, hide, hide)
+    this.#here = new InPlace(root, readPrivileges(), {...options, onReplaced: hide, onSkipped: hide})
     this.#paths = new UnionPaths(this.#here, lower, (directory) => this.#here.add(this.#entryOf(directory)))
     const below = lower.root
     if (below !== undefined) this.#here.add(this.#entryOf(below))
@@ -214,7 +214,7 @@ export class UpperLayer implements ChangeSink {
 }
 
 /** Begins a layer on others; both sides are closed with it. */
-export function startUpper(root: number, lower: LowerLayers, dialect: Dialect, options: UpperOptions): LayerTarget {
+export function startUpper(root: number, lower: LowerLayers, dialect: Dialect, options: ApplyOptions): LayerTarget {
   const close = () => {
     lower.close()
     os.close(root)

@@ -94,9 +94,9 @@ export class VfsDriver extends PlaceDriver implements Driver {
    * Fills a place on what its parent left there. Until the end its directories have neither their modes nor their times; what
    * failed is to be removed.
    */
-  startLayer(id: PlaceID, {onWarning, thread, onImplied}: LayerOptions): LayerTarget {
+  startLayer(id: PlaceID, options: LayerOptions): LayerTarget {
     const root = this.places.open(id)
-    const changes = new InPlace(root, readPrivileges(), onWarning, thread, onImplied)
+    const changes = new InPlace(root, readPrivileges(), options)
     const close = () => {
       changes.close()
       os.close(root)

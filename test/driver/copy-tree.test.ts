@@ -64,7 +64,7 @@ test('a very deep tree, as one path can make it, is copied on one way', (t) => {
   const folder = scratch(t)
   for (const name of ['from', 'to']) fs.mkdirSync(path.join(folder, name))
   const [from, to] = ['from', 'to'].map((name) => fs.openSync(path.join(folder, name), 'r'))
-  const changes = new InPlace(from!, readPrivileges(), () => {})
+  const changes = new InPlace(from!, readPrivileges(), {onWarning: () => {}})
   const deep = 'd/'.repeat(4000)
   // Coming back from below leads past the levels that are held open.
   const side = 'd/'.repeat(30)

@@ -13,7 +13,7 @@ async function start(t: ExecutionContext) {
   const descriptor = fs.openSync(root, 'r')
   const thread = new FileThread(new Chunks(16))
   await thread.settled
-  const changes = new InPlace(descriptor, readPrivileges(), () => {}, thread)
+  const changes = new InPlace(descriptor, readPrivileges(), {onWarning: () => {}, thread})
   t.teardown(async () => {
     changes.close()
     fs.closeSync(descriptor)

@@ -31,12 +31,8 @@ function start(t: ExecutionContext, privileges: Partial<Privileges> = {}, thread
   fs.writeFileSync(path.join(outside, 'secret'), 'secret')
   const descriptor = fs.openSync(root, 'r')
   const warnings: Warning[] = []
-  const changes = new InPlace(
-    descriptor,
-    {...readPrivileges(), ...privileges},
-    (warning) => warnings.push(warning),
-    thread,
-  )
+  const onWarning = (warning: Warning) => void warnings.push(warning)
+  const changes = new InPlace(descriptor, {...readPrivileges(), ...privileges}, {onWarning, thread})
   changes.startLayer(false)
   t.teardown(() => {
     changes.close()
@@ -459,9 +455,8 @@ test('without the privilege devices, and links to them, are left out with a warn
   const {root} = start(t)
   const warnings: Warning[] = []
   const descriptor = fs.openSync(root, 'r')
-  const changes = new InPlace(descriptor, {...readPrivileges(), canMakeDevices: false}, (warning) =>
-    warnings.push(warning),
-  )
+  const onWarning = (warning: Warning) => void warnings.push(warning)
+  const changes = new InPlace(descriptor, {...readPrivileges(), canMakeDevices: false}, {onWarning})
   changes.startLayer(false)
   add(changes, {path: 'null', kind: 'character', deviceMajor: 1, deviceMinor: 3})
   add(changes, {path: 'alias', kind: 'hardlink', link: 'null'})
