@@ -182,7 +182,7 @@ export async function unmountImage(
   if (place === undefined) {
     const isUnion = /^(?:overlay|aufs|fuse\.fuse-overlayfs)$/.test(mount.type)
     if (!isUnion) throw refuse(mountPoint, 'it is no image that is mounted there')
-    if (remove) throw refuse(mountPoint, 'nothing can be written there, so that nothing can be removed')
+    if (remove) throw refuse(mountPoint, nothingWritten)
     unmount(mountPoint)
     return {removed: false}
   }
@@ -192,8 +192,7 @@ export async function unmountImage(
   using writer = new StoreWriter(store, driver)
   using _ = await writer.lock(signal)
   const container = kept.readState().containers.find(({places}) => places[0] === mountID)
-  if (container === undefined && remove)
-    throw refuse(mountPoint, 'nothing can be written there, so that nothing can be removed')
+  if (container === undefined && remove) throw refuse(mountPoint, nothingWritten)
   if (container !== undefined && remove) requireOwn(kept.files, container)
   unmount(mountPoint)
   if (container === undefined) return {removed: false}
@@ -201,6 +200,8 @@ export async function unmountImage(
   if (remove) removeContainer(writer, driver, container)
   return {container: container.id, removed: remove}
 }
+
+const nothingWritten = 'nothing can be written there, so that nothing can be removed'
 
 function refuse(mountPoint: string, why: string): ImgtoolError {
   return new ImgtoolError('TARGET_INVALID', `Cannot unmount "${printableText(mountPoint)}": ${why}`)

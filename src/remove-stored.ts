@@ -54,7 +54,7 @@ export async function removeStoredImage(
   using _ = await writer.lock(options.signal)
   const state = kept.readState()
   const {driver} = kept
-  const container = findContainer(state, wanted)
+  const container = findContainerByID(state, wanted)
   if (container !== undefined) {
     requireForgotten(kept.files, container)
     removeContainer(writer, driver, container)
@@ -97,7 +97,7 @@ function isDigestOf(name: string, tagged: string): boolean {
 }
 
 /** Images go before containers, whose ids nobody chooses. */
-function findContainer(state: StoreState, wanted: string): ContainerState | undefined {
+function findContainerByID(state: StoreState, wanted: string): ContainerState | undefined {
   if (!/^[0-9a-f]{12,64}$/.test(wanted) || findName(state, wanted) !== undefined) return undefined
   const found = state.containers.filter(({id}) => id.startsWith(wanted))
   return isImageID(state, wanted) || found.length > 1 ? undefined : found[0]
