@@ -2,6 +2,7 @@
 import {type Digest, shortID} from './digest.ts'
 import type {Driver, DriverName} from './driver/driver.ts'
 import {findMountOfPlace, listAllMounts, type Mount} from './driver/mounts.ts'
+import {isPlaceID} from './driver/place-id.ts'
 import {ImgtoolError} from './errors.ts'
 import {findImage, findName, isImageID} from './find-stored.ts'
 import type {ContainerState, ImageState, StoreState} from './store/state.ts'
@@ -32,7 +33,7 @@ export function removeContainer(
   {id, places}: Omit<ContainerState, 'parent'>,
 ): void {
   writer.removeContainer(id)
-  for (const place of places) driver.remove(place)
+  for (const place of places.filter(isPlaceID)) driver.remove(place)
 }
 
 /**

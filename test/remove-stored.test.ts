@@ -1,4 +1,4 @@
-import {mkdirSync, readFileSync, writeFileSync} from 'node:fs'
+import {existsSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import test, {type ExecutionContext} from 'ava'
 import {checkStore} from '../src/check-store.ts'
@@ -71,6 +71,21 @@ test('a container keeps the image that it was made of', async (t) => {
   await t.throwsAsync(removeStoredImage(store, 'shop/web'), {code: 'IMAGE_USED'})
   t.deepEqual((await imageOf(store, 'shop/web:latest')).names, ['shop/web:latest'])
 })
+
+for (const driver of driverNames) {
+  test(`${driver}: a container that has lost what says where its files are can go`, async (t) => {
+    const store = await fillStore(t, driver, archive)
+    const id = 'ab'.repeat(32)
+    const container = join(store, metadataRoot(driver), 'layerdb/mounts', id)
+    for (const place of [undefined, '', '../../..']) {
+      mkdirSync(container, {recursive: true})
+      if (place !== undefined) writeFileSync(join(container, 'mount-id'), place)
+      t.deepEqual((await removeStoredImage(store, id)).containers, [id], place)
+      t.false(existsSync(container), place)
+    }
+    await requireSound(t, store)
+  })
+}
 
 test('nameless images that only the removed one was built on go with it', async (t) => {
   const store = await fillStore(t, 'vfs', archive)

@@ -5,6 +5,7 @@ import {ImgtoolError} from '../errors.ts'
 import * as os from '../os/libc.ts'
 import * as mounting from '../os/mount.ts'
 import {type ByteString, fromText, printable, printableText} from '../text.ts'
+import {isPlaceID} from './place-id.ts'
 
 export interface Mount {
   /** The absolute path of the mount point, with no symlink in it. */
@@ -50,9 +51,13 @@ export function listAllMounts(): Mount[] {
   return parseMounts(readFileSync('/proc/self/mountinfo', 'latin1'))
 }
 
-/** A mount at or of a directory with one of these names in its path, which places of drivers have; undefined where there is none. */
+/**
+ * A mount at or of a directory with one of these names in its path; undefined where there is none.
+ *
+ * @param names of places; what is no name of one is in no path
+ */
 export function findMountOfPlace(names: readonly string[]): Mount | undefined {
-  const isPlace = (path: ByteString) => path.split('/').some((name) => names.includes(name))
+  const isPlace = (path: ByteString) => path.split('/').some((name) => isPlaceID(name) && names.includes(name))
   return listAllMounts().find(({point, root}) => isPlace(point) || isPlace(root))
 }
 
