@@ -76,7 +76,7 @@ export function overlayDialect(namespace: Namespace, known: readonly Namespace[]
     },
     visible: (directory, names) => names.filter((name) => !look(directory, name).hides),
     hidden: (directory, names) => names.filter((name) => look(directory, name).hides),
-    check: requireNoZeroDevice,
+    check: (entry) => requireNoZeroDevice(entry, 'overlay'),
   }
 }
 
@@ -96,10 +96,10 @@ export const wholeTree: DialectReader = {
   hidden: () => [],
 }
 
-/** @throws {ImgtoolError} WHITEOUT_INVALID */
-function requireNoZeroDevice({kind, deviceMajor, deviceMinor, path}: Entry): void {
+/** @param reader who takes it for a deletion. @throws {ImgtoolError} WHITEOUT_INVALID */
+function requireNoZeroDevice({kind, deviceMajor, deviceMinor, path}: Entry, reader: string): void {
   if (kind !== 'character' || deviceMajor !== 0 || deviceMinor !== 0) return
-  const message = `The device "${printable(path)}" has the number 0:0, which is a deletion on overlay`
+  const message = `The device "${printable(path)}" has the number 0:0, which is a deletion to ${reader}`
   throw new ImgtoolError('WHITEOUT_INVALID', message, {entry: path})
 }
 
@@ -144,7 +144,7 @@ export const aufsDialect: Dialect = {
   check(entry) {
     if (isReserved(entry.path)) throw notPlain(entry.path)
     // aufs itself would take it, but not the program that stands in for it.
-    requireNoZeroDevice(entry)
+    requireNoZeroDevice(entry, 'fuse-overlayfs')
   },
 }
 
