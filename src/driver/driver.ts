@@ -44,15 +44,19 @@ export interface Driver extends Disposable {
    * Shows a place on all that lies below it. Call {@link put} as often.
    *
    * @returns the absolute path of the merged root file system
+   * @throws {ImgtoolError} STORE_INVALID where a symlink or nothing is in the place of a directory that is mounted, and as
+   *   {@link mount}
    */
   get(id: PlaceID, how: {readonly isWritable: boolean}): string
   /**
    * Shows a place on all that lies below it in an empty directory elsewhere, where nobody can write. Whoever calls it unmounts
    * that.
    *
-   * @throws {ImgtoolError} TARGET_INVALID, TARGET_EXISTS, PERMISSION_DENIED, PLATFORM_UNSUPPORTED
+   * @throws {ImgtoolError} STORE_INVALID as {@link get}, TARGET_INVALID, TARGET_EXISTS, LIMIT_EXCEEDED, PERMISSION_DENIED,
+   *   PLATFORM_UNSUPPORTED
    */
   mount(id: PlaceID, target: string): void
+  /** Ends what {@link get} shows; what is not there is fine. */
   put(id: PlaceID): void
   /** Why a place cannot be used, one sentence each; none where it can. Nothing is asked of what lies below it but that it is there. */
   faults(id: PlaceID): string[]
