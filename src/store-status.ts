@@ -4,10 +4,10 @@ import type {Digest} from './digest.ts'
 import type {Driver, DriverName} from './driver/driver.ts'
 import {defaultLimits, type Limits} from './limits.ts'
 import {openDriver} from './open-driver.ts'
+import {lockStore} from './store/lock.ts'
 import {openStoreFiles} from './store/open-files.ts'
 import {readState, type StoreState} from './store/state.ts'
 import type {StoreFiles} from './store/store-files.ts'
-import {lockStore} from './store/writer.ts'
 import {requireSystem} from './unpack.ts'
 
 export interface StoreOptions {

@@ -240,7 +240,7 @@ class Run {
     const warn: OnWarning = (warning) => onWarning?.({layer: layer.index, ...warning})
     const [layers, totalBytes] = [image.layers.length, storedSize(image)]
     const before = storedSize({layers: image.layers.slice(0, layer.index)})
-    const target = this.#driver.startLayer(cacheID, {
+    const target = this.#driver.applyDiff(cacheID, {
       onWarning: warn,
       thread: threads.files,
       onImplied: () => countEntry(budget),

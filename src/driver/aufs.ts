@@ -103,8 +103,8 @@ export class AufsDriver extends PlaceDriver implements Driver {
     return [...named('layers'), ...named('mnt')]
   }
 
-  tidy(): void {
-    this.places.tidy()
+  cleanup(): void {
+    this.places.cleanup()
     for (const id of this.#left('layers')) this.#within('layers', (lists) => void os.unlinkAt(lists, id))
     for (const id of this.#left('mnt')) this.#within('mnt', (mounts) => void os.removeDirectoryAt(mounts, id))
   }
@@ -117,7 +117,7 @@ export class AufsDriver extends PlaceDriver implements Driver {
     ]
   }
 
-  startLayer(id: PlaceID, options: LayerOptions): LayerTarget {
+  applyDiff(id: PlaceID, options: LayerOptions): LayerTarget {
     if (options.isAlone) return startLonePlace(this.places.open(id), aufsDialect, options)
     const parents = this.parents(id)
     const lower = new LowerLayers(parents.length, (layer) => this.places.open(parents[layer]!), aufsDialect)

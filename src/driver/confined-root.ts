@@ -6,7 +6,7 @@
  * descriptor at a time, does the rest. Neither builds a path that another process could bend.
  */
 import {ImgtoolError} from '../errors.ts'
-import {joinPath, splitPath} from '../layer/path.ts'
+import {joinPath, maximumExpansions, splitPath} from '../layer/path.ts'
 import {
   check,
   close,
@@ -45,8 +45,6 @@ export const alone: Neighbours = {onImplied: () => {}, beforeLooking: () => {}, 
 const maximumOpen = 20
 /** Ways through symlinks that are known at a time. */
 const maximumAliases = 1024
-/** As Linux itself. @see path_resolution(7) */
-const maximumExpansions = 40
 /** Components that one walk may take, against targets that go up and down for ever. */
 const maximumSteps = 16_384
 /** PATH_MAX less its NUL; longer paths are walked. */

@@ -65,13 +65,13 @@ export interface Driver extends Disposable {
   /** What the driver keeps beside its places of places that are gone, as paths below the data-root. */
   remains(): string[]
   /** Removes what {@link remains}, and what killed runs were about to make. */
-  tidy(): void
+  cleanup(): void
   /** All places, in no order. */
   list(): PlaceID[]
   /** What `docker info` says of it: names and values, in docker's order. */
   status(): readonly (readonly [name: string, value: string])[]
   /** Begins to fill a place that {@link create} made. Close it, whatever happens. */
-  startLayer(id: PlaceID, options: LayerOptions): LayerTarget
+  applyDiff(id: PlaceID, options: LayerOptions): LayerTarget
 }
 
 /**

@@ -3,7 +3,7 @@
  * something, and directories that only paths name are made, as no lower layer could give them.
  */
 import type {ChangeSink, OnWarning} from '../layer/change.ts'
-import {joinPath, splitPath} from '../layer/path.ts'
+import {joinPath, maximumExpansions, splitPath} from '../layer/path.ts'
 import type {Entry} from '../layer/tar/entry.ts'
 import type {Time} from '../layer/tar/number.ts'
 import * as os from '../os/libc.ts'
@@ -12,9 +12,6 @@ import type {Dialect} from './dialect.ts'
 import type {LayerOptions, LayerTarget} from './driver.ts'
 import {InPlace} from './in-place.ts'
 import {readPrivileges} from './privileges.ts'
-
-/** As many as a kernel follows. @see path_resolution(7) */
-const maximumExpansions = 40
 
 class LoneLayer implements ChangeSink {
   readonly #here: InPlace

@@ -103,7 +103,7 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
     return [['Backing Filesystem', fileSystemName(statfsSync(this.places.path).type)]]
   }
 
-  startLayer(id: PlaceID, options: LayerOptions): LayerTarget {
+  applyDiff(id: PlaceID, options: LayerOptions): LayerTarget {
     if (options.isAlone) return startLonePlace(this.#openDiff(id), this.#dialect, options)
     const parents = this.parents(id)
     const lower = new LowerLayers(parents.length, (layer) => this.#openDiff(parents[layer]!), this.#dialect)
@@ -133,8 +133,8 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
     })
   }
 
-  tidy(): void {
-    this.places.tidy()
+  cleanup(): void {
+    this.places.cleanup()
     const dead = this.remains()
     this.#withinLinks((links) => dead.map((path) => os.unlinkAt(links, basename(path))))
   }

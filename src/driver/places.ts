@@ -85,7 +85,7 @@ export class Places implements Disposable {
 
   /**
    * Makes a place, which is locked from the moment that it has its name until {@link release}. What a killed run was about to
-   * make is below `tmp` of the store until {@link tidy}.
+   * make is below `tmp` of the store until {@link cleanup}.
    *
    * @param fill gets a descriptor of an empty directory
    * @throws {ImgtoolError} TARGET_EXISTS, PERMISSION_DENIED, NO_SPACE
@@ -111,7 +111,7 @@ export class Places implements Disposable {
   }
 
   /** Removes what killed runs were about to make. */
-  tidy(): void {
+  cleanup(): void {
     const parent = openOwn(this.#store, ['tmp'])
     if (parent === os.ENOENT) return
     try {

@@ -3,7 +3,7 @@
  * come back without symlinks: they are the same in the layer and in the union.
  */
 import {ImgtoolError} from '../errors.ts'
-import {joinPath, splitPath} from '../layer/path.ts'
+import {joinPath, maximumExpansions, splitPath} from '../layer/path.ts'
 import type {Time} from '../layer/tar/number.ts'
 import * as os from '../os/libc.ts'
 import {type ByteString, printable} from '../text.ts'
@@ -42,8 +42,6 @@ export interface Deletion {
   readonly isAll: boolean
 }
 
-/** As many as a kernel follows. @see path_resolution(7) */
-const maximumExpansions = 40
 /** Directories and ways that are known at a time. */
 const maximumKnown = 8192
 

@@ -81,8 +81,8 @@ export class VfsDriver extends PlaceDriver implements Driver {
     return []
   }
 
-  tidy(): void {
-    this.places.tidy()
+  cleanup(): void {
+    this.places.cleanup()
   }
 
   /** Nothing: docker says no more of vfs than its name. */
@@ -94,7 +94,7 @@ export class VfsDriver extends PlaceDriver implements Driver {
    * Fills a place on what its parent left there. Until the end its directories have neither their modes nor their times; what
    * failed is to be removed.
    */
-  startLayer(id: PlaceID, options: LayerOptions): LayerTarget {
+  applyDiff(id: PlaceID, options: LayerOptions): LayerTarget {
     const root = this.places.open(id)
     const changes = new InPlace(root, readPrivileges(), options)
     const close = () => {

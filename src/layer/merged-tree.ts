@@ -8,7 +8,7 @@ import type {ChangeSink} from './change.ts'
 import {FileTable} from './file-table.ts'
 import {NameTree, none} from './name-tree.ts'
 import {Numbers} from './numbers.ts'
-import {joinPath, splitPath} from './path.ts'
+import {joinPath, maximumExpansions, splitPath} from './path.ts'
 import type {Entry, EntryKind} from './tar/entry.ts'
 import type {Time} from './tar/number.ts'
 
@@ -28,9 +28,6 @@ interface OpenDirectory {
   /** Those that are left, the next one last. */
   readonly names: number[]
 }
-
-/** As many as a kernel follows. @see path_resolution(7) */
-const maximumExpansions = 40
 
 /**
  * A tree that grows by the changes of one layer after another.

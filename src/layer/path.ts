@@ -1,6 +1,9 @@
 /** Paths inside a root file system: components joined by `/`, nothing at either end, empty for the root. */
 import type {ByteString} from '../text.ts'
 
+/** Symlinks on one way that are followed, as many as Linux follows. @see path_resolution(7) */
+export const maximumExpansions = 40
+
 /** Joins two paths; either may be empty. */
 export function joinPath(directory: ByteString, name: ByteString): ByteString {
   return directory === '' ? name : `${directory}/${name}`

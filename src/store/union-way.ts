@@ -1,11 +1,8 @@
 /** Where the files of a layer are that its tar has below symlinks of lower layers: where these lead. */
 import type {LowerDirectory, LowerFile, LowerLayers} from '../driver/lower.ts'
-import {splitPath} from '../layer/path.ts'
+import {maximumExpansions, splitPath} from '../layer/path.ts'
 import * as os from '../os/libc.ts'
 import type {ByteString} from '../text.ts'
-
-/** As many as a kernel follows. @see path_resolution(7) */
-const maximumExpansions = 40
 
 /**
  * Follows a path as in the mounted union; nothing leads out of it.

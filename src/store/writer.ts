@@ -4,13 +4,11 @@
  *
  * @see moby layer/filestore.go, image/fs.go, reference/store.go at v20.10 to v24
  */
-import {closeSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmdirSync, rmSync, writeSync} from 'node:fs'
+import {mkdirSync, renameSync, rmSync} from 'node:fs'
 import {join, resolve} from 'node:path'
-import {setTimeout as sleep} from 'node:timers/promises'
 import type {Digest} from '../digest.ts'
 import type {Driver} from '../driver/driver.ts'
 import {isOfBuilder, isPlaceID} from '../driver/place-id.ts'
-import {makeDirectories} from '../driver/places.ts'
 import {makeStaging, removeLeftoversIn} from '../driver/staging.ts'
 import {stagingName} from '../driver/staging-name.ts'
 import {ImgtoolError} from '../errors.ts'
@@ -18,14 +16,12 @@ import {parseDocument} from '../image/json.ts'
 import {splitTag} from '../image/names.ts'
 import * as os from '../os/libc.ts'
 import {fromText, printableText} from '../text.ts'
-import {requireNoDaemon} from './daemon.ts'
+import {DataRoot, directoryMode} from './data-root.ts'
 import {
   configPath,
-  configsName,
   containerFile,
   containersName,
   imageMetadataPath,
-  imagesMetadataName,
   isID,
   layerFile,
   layerPath,
@@ -36,23 +32,9 @@ import {
   repositoriesSchema,
   temporaryName,
 } from './layout.ts'
+import {attempt, writeNew} from './new-file.ts'
+import {NewLayer, type StoredLayer} from './new-layer.ts'
 import {StoreFiles} from './store-files.ts'
-
-/** A layer that the store has. */
-export interface StoredLayer {
-  readonly chainID: Digest
-  readonly diffID: Digest
-  /** Of its place. */
-  readonly cacheID: string
-}
-
-/** What a layer is, besides its files. */
-export interface LayerFacts extends StoredLayer {
-  /** Bytes of its files. */
-  readonly size: number
-  /** ChainID of the layers below; undefined for a base. */
-  readonly parent: Digest | undefined
-}
 
 /** What docker keeps of a container beside its places. */
 export interface ContainerFacts {
@@ -66,118 +48,43 @@ export interface ContainerFacts {
   readonly parent: Digest
 }
 
-/** What was at the place of a store. */
-type Before = 'nothing' | 'an empty directory' | 'something'
-
-interface Made {
-  readonly before: Before
-  readonly layers: number
-}
-
-/** How often a store is made whose directories other runs remove meanwhile. */
-const maximumAttempts = 10
-/** Milliseconds between two attempts to get the lock, which nobody has for long. */
-const lockInterval = 10
-/** Mode of all that is docker's own. */
-const [directoryMode, fileMode] = [0o700, 0o600]
 const noTarget = ''
 /** Bytes of the names of all images, of which every change writes a new file. */
 const maximumNames = 64 * 1024 * 1024
 
 /** Close it. Several processes may have one for the same store at a time. */
 export class StoreWriter implements Disposable {
-  readonly #store: string
+  readonly #dataRoot: DataRoot
   readonly #root: string
   readonly #driver: Driver
   /** No symlink of the store leads what is read out of it. */
   readonly #files: StoreFiles
-  readonly #descriptor: number
-  /** Of the layers; locked by all who are at work in the store. */
-  readonly #layers: number
-  /** What was there before: nothing, or at most an empty directory. */
-  readonly #before: Before
 
   /**
    * @param store docker's data-root; made where it is missing
-   * @throws {ImgtoolError} STORE_IN_USE, PERMISSION_DENIED, STORE_INVALID where a symlink is in the place of a directory
+   * @throws {ImgtoolError} as {@link DataRoot}
    */
   constructor(store: string, driver: Driver) {
-    this.#store = resolve(store)
-    this.#root = join(this.#store, metadataRoot(driver.name))
+    const path = resolve(store)
+    this.#root = join(path, metadataRoot(driver.name))
     this.#driver = driver
-    requireNoDaemon(this.#store)
-    const {before, layers} = this.#make()
-    this.#before = before
-    this.#layers = layers
-    try {
-      this.#descriptor = openDirectory(this.#store)
-    } catch (error) {
-      os.close(layers)
-      throw error
-    }
-    this.#files = new StoreFiles(this.#store)
+    this.#dataRoot = new DataRoot(path, driver.name)
+    this.#files = new StoreFiles(path)
   }
 
-  /** Makes what is missing of the store. A run that failed may be about to remove it again, see {@link removeIfUnused}. */
-  #make(): Made {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const made = this.#makeOnce()
-        if (made !== undefined) return made
-      } catch (error) {
-        if (attempt >= maximumAttempts) throw error
-      }
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, lockInterval)
-    }
+  /** @see {@link DataRoot.lock} */
+  lock(signal?: AbortSignal): Promise<Disposable> {
+    return this.#dataRoot.lock(signal)
   }
 
-  /** @returns undefined where another run has removed it, or is about to */
-  #makeOnce(): Made | undefined {
-    const before = this.#attempt(() => makeStore(this.#store))
-    for (const name of [configsName, imagesMetadataName, layersName, temporaryName]) this.#makeDirectories(name)
-    const layers = openDirectory(join(this.#root, layersName))
-    if (os.lockShared(layers) !== os.EAGAIN && isLinked(layers)) return {before, layers}
-    os.close(layers)
-    return undefined
-  }
-
-  /**
-   * Keeps other runs from changing what refers to what. Dispose of it soon.
-   *
-   * @throws {ImgtoolError} STORE_IN_USE, and the signal's reason
-   */
-  async lock(signal?: AbortSignal): Promise<Disposable> {
-    const held = await takeLock(this.#descriptor, signal)
-    try {
-      // One may have been started since.
-      requireNoDaemon(this.#store)
-    } catch (error) {
-      held[Symbol.dispose]()
-      throw error
-    }
-    // Nobody has this one alone for longer than the other.
-    os.lockShared(this.#layers)
-    return held
-  }
-
-  /**
-   * Whether nobody else is at work in the store, who could count on layers that no image has yet. Call with the {@link lock};
-   * it holds as long.
-   */
+  /** @see {@link DataRoot.isAlone} */
   isAlone(): boolean {
-    const isAlone = os.lock(this.#layers) !== os.EAGAIN
-    os.lockShared(this.#layers)
-    return isAlone
+    return this.#dataRoot.isAlone()
   }
 
-  /**
-   * Removes what this run has made of a store, unless something is in it or another run is at work there. Call with the
-   * {@link lock}, and then nothing else.
-   */
+  /** @see {@link DataRoot.removeIfUnused} */
   removeIfUnused(): void {
-    if (this.#before === 'something' || os.lock(this.#layers) === os.EAGAIN) return
-    removeEmptyDirectories(this.#store)
-    if (this.#before === 'nothing') removeDirectory(this.#store)
+    this.#dataRoot.removeIfUnused()
   }
 
   /** What is there under a chainID; undefined also where a part of it is missing. */
@@ -207,7 +114,7 @@ export class StoreWriter implements Disposable {
     this.#write(configPath(imageID), config)
     if (parent === undefined) return
     const metadata = imageMetadataPath(imageID)
-    this.#makeDirectories(metadata)
+    this.#dataRoot.makeDirectories(metadata)
     this.#write(`${metadata}/parent`, Buffer.from(parent))
   }
 
@@ -254,7 +161,7 @@ export class StoreWriter implements Disposable {
   addContainer({id, mountID, initID, parent}: ContainerFacts): void {
     const aside = join(this.#root, temporaryName, stagingName(noTarget))
     const files = {[containerFile.mountID]: mountID, [containerFile.initID]: initID, [containerFile.parent]: parent}
-    this.#makeDirectories(containersName)
+    this.#dataRoot.makeDirectories(containersName)
     this.#attempt(() => {
       mkdirSync(aside, {mode: directoryMode})
       for (const [name, text] of Object.entries(files)) writeNew(join(aside, name), Buffer.from(text))
@@ -296,7 +203,7 @@ export class StoreWriter implements Disposable {
       this.#driver.put(id)
       this.#driver.remove(id)
     }
-    this.#driver.tidy()
+    this.#driver.cleanup()
     removeLeftoversIn(join(this.#root, temporaryName), noTarget)
     rmSync(join(this.#root, newFileName), {force: true})
     return left
@@ -304,12 +211,11 @@ export class StoreWriter implements Disposable {
 
   /** Waits until the disk has everything. */
   sync(): void {
-    os.check(os.syncFileSystem(this.#descriptor), 'write to the disk')
+    this.#dataRoot.sync()
   }
 
   [Symbol.dispose](): void {
-    os.close(this.#layers)
-    os.close(this.#descriptor)
+    this.#dataRoot[Symbol.dispose]()
     this.#files.close()
   }
 
@@ -342,10 +248,6 @@ export class StoreWriter implements Disposable {
     return `${metadataRoot(this.#driver.name)}/${path}`
   }
 
-  #makeDirectories(path: string): void {
-    makeDirectories(this.#store, this.#path(path).split('/'), directoryMode)
-  }
-
   /** Replaces a file at once, unless it is as it should be. */
   #write(path: string, bytes: Buffer): void {
     const [full, temporary] = [join(this.#root, path), join(this.#root, newFileName)]
@@ -372,131 +274,6 @@ export class StoreWriter implements Disposable {
   }
 
   #attempt<Result>(use: () => Result): Result {
-    return attempt(use, `write the store "${printableText(this.#store)}"`)
-  }
-}
-
-/** The metadata of a layer that is being read. Commit it or abort it. */
-export class NewLayer {
-  readonly #path: string
-  readonly #descriptor: number
-  readonly #root: string
-  #isOpen = true
-
-  constructor(path: string, descriptor: number, root: string) {
-    this.#path = path
-    this.#descriptor = descriptor
-    this.#root = root
-  }
-
-  /** Where its tar-split is written. */
-  get tarSplitPath(): string {
-    return join(this.#path, layerFile.tarSplit)
-  }
-
-  /** Makes the layer one of the store. Call with the store's lock, and after {@link StoreWriter.layer} found none. */
-  commit({chainID, diffID, cacheID, size, parent}: LayerFacts): void {
-    attempt(() => {
-      const files = {
-        [layerFile.diffID]: diffID,
-        [layerFile.cacheID]: cacheID,
-        [layerFile.size]: String(size),
-        ...(parent && {[layerFile.parent]: parent}),
-      }
-      for (const [name, text] of Object.entries(files)) writeNew(join(this.#path, name), Buffer.from(text))
-      const target = join(this.#root, layerPath(chainID))
-      // What is there is a part of a layer, which nobody can use.
-      rmSync(target, {recursive: true, force: true})
-      renameSync(this.#path, target)
-    }, 'write down a layer')
-    this.#close()
-  }
-
-  /** Does nothing after {@link commit}. */
-  abort(): void {
-    if (this.#isOpen) rmSync(this.#path, {recursive: true, force: true})
-    this.#close()
-  }
-
-  #close(): void {
-    if (this.#isOpen) os.close(this.#descriptor)
-    this.#isOpen = false
-  }
-}
-
-/**
- * Keeps other runs from changing what refers to what, without writing.
- *
- * @param store docker's data-root
- * @throws the signal's reason
- */
-export async function lockStore(store: string, signal?: AbortSignal): Promise<Disposable> {
-  const name = fromText(resolve(store))
-  const descriptor = os.check(os.openAt(os.AT_FDCWD, name, os.O_RDONLY | os.O_DIRECTORY), 'open', name)
-  try {
-    await takeLock(descriptor, signal)
-  } catch (error) {
-    os.close(descriptor)
-    throw error
-  }
-  return {[Symbol.dispose]: () => void os.close(descriptor)}
-}
-
-async function takeLock(descriptor: number, signal: AbortSignal | undefined): Promise<Disposable> {
-  while (os.lock(descriptor) === os.EAGAIN) await sleep(lockInterval, undefined, signal && {signal})
-  return {[Symbol.dispose]: () => void os.unlock(descriptor)}
-}
-
-function openDirectory(path: string): number {
-  const name = fromText(path)
-  return os.check(os.openAt(os.AT_FDCWD, name, os.O_RDONLY | os.O_DIRECTORY), 'open', name)
-}
-
-function isLinked(descriptor: number): boolean {
-  const status = os.statusAt(descriptor, '')
-  return typeof status !== 'number' && status.links > 0
-}
-
-/** Makes a data-root, unless it is there. */
-function makeStore(path: string): Before {
-  const isNew = mkdirSync(path, {recursive: true, mode: 0o710}) !== undefined
-  if (isNew) return 'nothing'
-  return readdirSync(path).length === 0 ? 'an empty directory' : 'something'
-}
-
-/** Removes what has no files of what is in a directory. */
-function removeEmptyDirectories(path: string): void {
-  for (const entry of readdirSync(path, {withFileTypes: true})) {
-    if (!entry.isDirectory()) continue
-    removeEmptyDirectories(join(path, entry.name))
-    removeDirectory(join(path, entry.name))
-  }
-}
-
-function removeDirectory(path: string): void {
-  try {
-    rmdirSync(path)
-  } catch {
-    // Something is in it.
-  }
-}
-
-function writeNew(path: string, bytes: Buffer): void {
-  const descriptor = openSync(path, 'wx', fileMode)
-  try {
-    for (let done = 0; done < bytes.length; ) done += writeSync(descriptor, bytes, done)
-    fsyncSync(descriptor)
-  } finally {
-    closeSync(descriptor)
-  }
-}
-
-function attempt<Result>(use: () => Result, action: string): Result {
-  try {
-    return use()
-  } catch (error) {
-    const {code} = error as NodeJS.ErrnoException
-    if (error instanceof ImgtoolError || code === undefined) throw error
-    throw os.systemError(code, action, error)
+    return attempt(use, `write the store "${printableText(this.#dataRoot.path)}"`)
   }
 }

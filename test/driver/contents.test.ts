@@ -204,7 +204,7 @@ function fill(
   isAlone = false,
 ): void {
   driver.create(id, parent)
-  const target = driver.startLayer(id, {onWarning: () => {}, isAlone})
+  const target = driver.applyDiff(id, {onWarning: () => {}, isAlone})
   try {
     write(target.changes)
     target.finish()

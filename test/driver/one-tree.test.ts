@@ -140,7 +140,7 @@ class VfsTarget implements Target {
     this.#finishLayer()
     this.#layer = layer
     this.#driver.create(placeOf(layer), layer === 0 ? undefined : placeOf(layer - 1))
-    this.#filling = this.#driver.startLayer(placeOf(layer), {onWarning: () => {}, thread: this.#thread})
+    this.#filling = this.#driver.applyDiff(placeOf(layer), {onWarning: () => {}, thread: this.#thread})
     return this.#filling.changes
   }
 

@@ -32,7 +32,7 @@ type Layer = (changes: ChangeSink) => void
 /** Makes a place that is filled with a layer. */
 function fill(driver: VfsDriver, layer: number, apply: Layer): void {
   driver.create(idOf(layer), layer === 0 ? undefined : idOf(layer - 1))
-  use(driver.startLayer(idOf(layer), {onWarning}), apply)
+  use(driver.applyDiff(idOf(layer), {onWarning}), apply)
 }
 
 function use(target: LayerTarget, apply: Layer): void {
@@ -140,7 +140,7 @@ test('a place that is there, or a parent that is not, is refused and leaves noth
   t.throws(() => driver.create(idOf(1), idOf(0)), {code: 'STORE_INVALID'})
   driver.create(idOf(0), undefined)
   t.throws(() => driver.create(idOf(0), undefined), {code: 'TARGET_EXISTS'})
-  t.throws(() => driver.startLayer(idOf(1), {onWarning}), {code: 'STORE_INVALID'})
+  t.throws(() => driver.applyDiff(idOf(1), {onWarning}), {code: 'STORE_INVALID'})
   t.deepEqual(fs.readdirSync(path.join(store, 'tmp')), [])
   t.deepEqual(driver.list(), [idOf(0)])
 })
@@ -170,12 +170,12 @@ test('names that are no places lead nowhere', (t) => {
     t.throws(() => driver.remove(id), refused)
     t.throws(() => driver.exists(id), refused)
     t.throws(() => driver.get(id), refused)
-    t.throws(() => driver.startLayer(id, {onWarning}), refused)
+    t.throws(() => driver.applyDiff(id, {onWarning}), refused)
   }
   // A link is no place, wherever it leads.
   t.false(driver.exists(idOf(1)))
   t.throws(() => driver.create(idOf(2), idOf(1)), {code: 'STORE_INVALID'})
-  t.throws(() => driver.startLayer(idOf(1), {onWarning}), {code: 'STORE_INVALID'})
+  t.throws(() => driver.applyDiff(idOf(1), {onWarning}), {code: 'STORE_INVALID'})
   driver.remove(idOf(1))
   t.deepEqual(fs.readdirSync(store), ['data'])
 })
@@ -187,7 +187,7 @@ test('what a killed run left goes, what a living one makes stays', (t) => {
   for (const name of ['GetImageBlob123', 'imgtool-other']) fs.mkdirSync(path.join(temporary, name))
   const parent = fs.openSync(temporary, 'r')
   const living = makeStaging(parent, '', 'store')
-  start(t, store).tidy()
+  start(t, store).cleanup()
   t.deepEqual(fs.readdirSync(temporary).sort(), ['GetImageBlob123', 'imgtool-other', living.name].sort())
   for (const descriptor of [parent, living.descriptor]) fs.closeSync(descriptor)
 })
@@ -339,7 +339,7 @@ test('what only root may read is not copied by others, and nothing is left', (t)
     for (const [at, what] of locked.entries()) {
       const base = idOf(10 * at)
       driver.create(base, undefined)
-      use(driver.startLayer(base, {onWarning}), (changes) => add(changes, what))
+      use(driver.applyDiff(base, {onWarning}), (changes) => add(changes, what))
       t.throws(() => driver.create(idOf(10 * at + 1), base), {code: 'PERMISSION_DENIED'})
     }
     t.is(driver.list().length, locked.length)
@@ -404,7 +404,7 @@ test('another thread makes files, too', async (t) => {
     fill(driver, 0, (changes) => add(changes, folder('d', {mode: 0o2700})))
     driver.create(idOf(1), idOf(0))
     const names = Array.from({length: 100}, (_, at) => `d/${at}`)
-    use(driver.startLayer(idOf(1), {onWarning, thread}), (changes) => {
+    use(driver.applyDiff(idOf(1), {onWarning, thread}), (changes) => {
       for (const name of names) thread.chunks.share(Buffer.from(name), (shared) => addShared(changes, name, shared))
     })
     t.deepEqual(

@@ -1,0 +1,169 @@
+/**
+ * The directories of docker's data-root while somebody is at work there: made where they are missing, locked against other runs
+ * and daemons, and removed by a run that failed, when nobody else needs them.
+ */
+import {mkdirSync, readdirSync, rmdirSync} from 'node:fs'
+import {join} from 'node:path'
+import type {DriverName} from '../driver/driver.ts'
+import {makeDirectories} from '../driver/places.ts'
+import * as os from '../os/libc.ts'
+import {fromText, printableText} from '../text.ts'
+import {requireNoDaemon} from './daemon.ts'
+import {configsName, imagesMetadataName, layersName, metadataRoot, temporaryName} from './layout.ts'
+import {takeLock} from './lock.ts'
+import {attempt} from './new-file.ts'
+
+/** What was at the place of a data-root. */
+type Before = 'nothing' | 'an empty directory' | 'something'
+
+/** What was opened. */
+interface Opened {
+  readonly before: Before
+  /** The directory of the layers. */
+  readonly layers: number
+}
+
+/** Mode of directories that are docker's own. */
+export const directoryMode = 0o700
+/** How often one is made whose directories failed runs remove meanwhile, and the milliseconds between. */
+const [maximumAttempts, interval] = [10, 10]
+
+/** Close it. */
+export class DataRoot implements Disposable {
+  readonly path: string
+  readonly #driver: DriverName
+  readonly #descriptor: number
+  /** Of the layers; locked by all who are at work in the store. */
+  readonly #layers: number
+  readonly #before: Before
+
+  /**
+   * @param path absolute
+   * @throws {ImgtoolError} STORE_IN_USE, PERMISSION_DENIED, STORE_INVALID where a symlink is in the place of a directory
+   */
+  constructor(path: string, driver: DriverName) {
+    this.path = path
+    this.#driver = driver
+    requireNoDaemon(path)
+    const {before, layers} = this.#make()
+    this.#before = before
+    this.#layers = layers
+    try {
+      this.#descriptor = openDirectory(path)
+    } catch (error) {
+      os.close(layers)
+      throw error
+    }
+  }
+
+  /**
+   * Keeps other runs from changing what refers to what. Dispose of it soon.
+   *
+   * @throws {ImgtoolError} STORE_IN_USE, and the signal's reason
+   */
+  async lock(signal?: AbortSignal): Promise<Disposable> {
+    const held = await takeLock(this.#descriptor, signal)
+    try {
+      // One may have been started since.
+      requireNoDaemon(this.path)
+    } catch (error) {
+      held[Symbol.dispose]()
+      throw error
+    }
+    // Nobody has this one alone for longer than the other.
+    os.lockShared(this.#layers)
+    return held
+  }
+
+  /**
+   * Whether nobody else is at work here, who could count on layers that no image has yet. Call with the {@link lock}; it holds
+   * as long.
+   */
+  isAlone(): boolean {
+    const isAlone = os.lock(this.#layers) !== os.EAGAIN
+    os.lockShared(this.#layers)
+    return isAlone
+  }
+
+  /**
+   * Removes what this run has made, unless something is in it or another run is at work here. Call with the {@link lock}, and
+   * then nothing else.
+   */
+  removeIfUnused(): void {
+    if (this.#before === 'something' || os.lock(this.#layers) === os.EAGAIN) return
+    removeEmptyDirectories(this.path)
+    if (this.#before === 'nothing') removeDirectory(this.path)
+  }
+
+  /** Makes a directory of docker's own with all above it. @param name below {@link metadataRoot} */
+  makeDirectories(name: string): void {
+    makeDirectories(this.path, join(metadataRoot(this.#driver), name).split('/'), directoryMode)
+  }
+
+  /** Waits until the disk has everything. */
+  sync(): void {
+    os.check(os.syncFileSystem(this.#descriptor), 'write to the disk')
+  }
+
+  [Symbol.dispose](): void {
+    os.close(this.#layers)
+    os.close(this.#descriptor)
+  }
+
+  /** Makes what is missing. A run that failed may be about to remove it again, see {@link removeIfUnused}. */
+  #make(): Opened {
+    for (let attempts = 1; ; attempts++) {
+      try {
+        const opened = this.#makeOnce()
+        if (opened !== undefined) return opened
+      } catch (error) {
+        if (attempts >= maximumAttempts) throw error
+      }
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, interval)
+    }
+  }
+
+  /** @returns undefined where another run has removed it, or is about to */
+  #makeOnce(): Opened | undefined {
+    const before = attempt(() => makeRoot(this.path), `write the store "${printableText(this.path)}"`)
+    for (const name of [configsName, imagesMetadataName, layersName, temporaryName]) this.makeDirectories(name)
+    const layers = openDirectory(join(this.path, metadataRoot(this.#driver), layersName))
+    if (os.lockShared(layers) !== os.EAGAIN && isLinked(layers)) return {before, layers}
+    os.close(layers)
+    return undefined
+  }
+}
+
+/** @see moby daemon/daemon_unix.go, setupDaemonRoot */
+function makeRoot(path: string): Before {
+  const isNew = mkdirSync(path, {recursive: true, mode: 0o710}) !== undefined
+  if (isNew) return 'nothing'
+  return readdirSync(path).length === 0 ? 'an empty directory' : 'something'
+}
+
+function openDirectory(path: string): number {
+  const name = fromText(path)
+  return os.check(os.openAt(os.AT_FDCWD, name, os.O_RDONLY | os.O_DIRECTORY), 'open', name)
+}
+
+function isLinked(descriptor: number): boolean {
+  const status = os.statusAt(descriptor, '')
+  return typeof status !== 'number' && status.links > 0
+}
+
+/** Removes what has no files of what is in a directory. */
+function removeEmptyDirectories(path: string): void {
+  for (const entry of readdirSync(path, {withFileTypes: true})) {
+    if (!entry.isDirectory()) continue
+    removeEmptyDirectories(join(path, entry.name))
+    removeDirectory(join(path, entry.name))
+  }
+}
+
+function removeDirectory(path: string): void {
+  try {
+    rmdirSync(path)
+  } catch {
+    // Something is in it.
+  }
+}
