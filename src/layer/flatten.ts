@@ -9,7 +9,7 @@ import {FlatPlan} from './flat-plan.ts'
 import {MergedTree} from './merged-tree.ts'
 import {type Budget, countEntry, type LayerSource, type ReadOptions, readHeaders, rewriteLayer} from './read.ts'
 import type {Entry} from './tar/entry.ts'
-import {encodeEntry, endOfTar, TarWriter} from './tar/writer.ts'
+import {encodeEntry, endOfTar, startZeros, TarWriter, type Zeros} from './tar/writer.ts'
 
 export interface FlattenOptions extends Pick<ReadOptions, 'signal'> {
   /** Layers that stay as they are, and that the new one lies upon. @default 0 */
@@ -56,11 +56,12 @@ export async function* flatten(
   const {plan, starts} = await planLayers(layers, budgets[0], options)
   const facts = {entries: 0, whiteouts: 0, bytes: 0}
   const batch = new Batch()
+  const zeros = startZeros()
   if (!options.directoriesLast) yield* batch.addAll(encodeDirectories(plan.entries(), facts))
   for (const [at, layer] of layers.entries()) {
     // What is left out here is verified by whoever copies it.
     if (at < (options.from ?? 0) && !plan.needs(starts[at]!, starts[at + 1]!)) continue
-    const emitter = new Emitter(plan, starts[at]!, facts)
+    const emitter = new Emitter(plan, starts[at]!, facts, zeros)
     const decoder = new ChangeDecoder(emitter, () => {})
     yield* rewriteLayer(layer, decoder, budgets[1], () => batch.addAll(emitter.drain()), readingOf(layer, options))
   }
@@ -141,14 +142,15 @@ class Fork implements ChangeSink {
 class Emitter implements ChangeSink {
   readonly #plan: FlatPlan
   readonly #facts: {entries: number; bytes: number}
-  readonly #writer = new TarWriter((bytes) => this.#made.push([bytes]))
+  readonly #writer: TarWriter
   #file: number
   #made: Iterable<Buffer>[] = []
   #entry: Entry | undefined
   #links: readonly ByteString[] = []
 
   /** @param file number of the layer's first one */
-  constructor(plan: FlatPlan, file: number, facts: {entries: number; bytes: number}) {
+  constructor(plan: FlatPlan, file: number, facts: {entries: number; bytes: number}, zeros: Zeros) {
+    this.#writer = new TarWriter((bytes) => this.#made.push([bytes]), zeros)
     this.#plan = plan
     this.#file = file
     this.#facts = facts

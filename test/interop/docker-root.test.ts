@@ -106,6 +106,21 @@ interopTest('a sparse file, which dockerd saves as another one, is right with th
   await imgtool(t, 'verify', saved)
 })
 
+interopTest('what imgtool makes a layer of that has a sparse file is saved again by dockerd', async (t) => {
+  const layer = tar(sparseFile('1.0', 'sparse', 5_000_000, [{offset: 4_000_256, data: 'x'.repeat(512)}]))
+  const squashed = join(scratch, 'sparse-squashed.tar')
+  await imgtool(t, 'squash', writeImage('holes', layer), squashed)
+  const dockerd = await startDockerd(join(scratch, 'd-holes'))
+  try {
+    await dockerd.docker('load', '--input', squashed)
+    const saved = join(scratch, 'holes-saved.tar')
+    await dockerd.docker('save', '--output', saved, 'holes:1')
+    t.deepEqual(await diffIDs(t, saved), await diffIDs(t, squashed))
+  } finally {
+    await dockerd.stop()
+  }
+})
+
 function writeImage(name: string, layer: Buffer): string {
   return writeScratch(`${name}.tar`, tarOf(dockerMembers([{names: [`${name}:1`], layers: [layer]}])))
 }

@@ -164,7 +164,7 @@ test('parents of what changes keep what the lower layers say of them', async (t)
   t.deepEqual([first!.entry.path, first!.entry.mode, first!.entry.mtime.seconds], ['d', 0o700, 5])
 })
 
-test('sparse files stay sparse, and long names and attributes what they are', async (t) => {
+test('sparse files are written whole, because docker saves no others, and long names and attributes are what they are', async (t) => {
   const long = `${'n'.repeat(200)}/${'m'.repeat(200)}`
   const sparse = sparseFile('gnu', 'sparse', 5_000_000, [{offset: 4_000_256, data: 'x'.repeat(512)}])
   const records = [
@@ -174,7 +174,8 @@ test('sparse files stay sparse, and long names and attributes what they are', as
   ] as const
   const source = tar(sparse, pax(records), file('short', 'y'))
   const entries = readEntries((await flattenTars([source])).bytes).filter(({entry}) => entry.kind === 'file')
-  t.deepEqual(entries, readEntries(source))
+  const whole = readEntries(source).map(({entry: {pieces: _, ...entry}, content}) => ({entry, content}))
+  t.deepEqual(entries, whole)
 })
 
 test('facts count what the layer holds', async (t) => {

@@ -23,10 +23,22 @@ const types: Readonly<Record<EntryKind, string>> = {
 }
 
 /**
- * Bytes of holes from where on a file is written as a sparse one (PAX form 1.0). Below, the zeros are written: every reader
- * takes them, and they cost little. Above, they could be terabytes; docker, podman and umoci read this form.
+ * Bytes of holes that are written as zeros, of all files together: every reader takes them, and docker does not save a layer
+ * again that has a sparse file, because it keeps no map of it. What is more could be terabytes, and is written as sparse
+ * files (PAX form 1.0), which docker, podman and umoci read.
  */
-const sparseFrom = 1024 * 1024
+const mostZeros = 1024 * 1024 * 1024
+/** Bytes of holes of one file that are written as zeros whatever there was before. */
+const fewZeros = 1024 * 1024
+
+/** What is left of the zeros that may be written, for several writers of one tar. */
+export interface Zeros {
+  left: number
+}
+
+export function startZeros(): Zeros {
+  return {left: mostZeros}
+}
 
 /** Most that the octal digits of a field can say. */
 const maximumID = 0o7777777
@@ -39,6 +51,7 @@ export const endOfTar = Buffer.alloc(2 * blockSize)
 /** Takes entries and gives the bytes of a tar; {@link endOfTar} is left to the caller. */
 export class TarWriter implements EntrySink {
   readonly #write: (bytes: Buffer) => void
+  readonly #zeros: Zeros
   #size = 0
   /** Runs of the file that the tar has, those before the position left out. */
   #left: SparsePiece[] = []
@@ -47,11 +60,13 @@ export class TarWriter implements EntrySink {
   #stored = 0
 
   /** @param write takes the bytes in order; content is handed on as it came, valid until the call of {@link data} returns */
-  constructor(write: (bytes: Buffer) => void) {
+  constructor(write: (bytes: Buffer) => void, zeros = startZeros()) {
     this.#write = write
+    this.#zeros = zeros
   }
 
-  entry(entry: Entry): void {
+  entry(sparse: Entry): void {
+    const entry = this.#fillHoles(sparse)
     const stored = storedPieces(entry)
     this.#size = contentSize(entry)
     this.#left = stored === undefined ? [{offset: 0, length: this.#size}] : [...stored]
@@ -67,7 +82,16 @@ export class TarWriter implements EntrySink {
 
   end(): void {
     this.#fill(this.#size)
-    this.#write(zeros.subarray(0, paddingOf(this.#stored)))
+    this.#write(zeroBytes.subarray(0, paddingOf(this.#stored)))
+  }
+
+  /** The same file without holes, as long as there may be more zeros. */
+  #fillHoles(entry: Entry): Entry {
+    const {pieces, ...whole} = entry
+    const holes = entry.size - sumOf(pieces)
+    if (pieces === undefined || holes > this.#zeros.left) return entry
+    this.#zeros.left -= holes
+    return whole
   }
 
   /** Writes as much of the hole before a position as the tar has. */
@@ -79,7 +103,7 @@ export class TarWriter implements EntrySink {
       else {
         this.#position = Math.max(this.#position, piece.offset)
         const length = Math.min(position, piece.offset + piece.length) - this.#position
-        this.#put(zeros.subarray(0, length))
+        this.#put(zeroBytes.subarray(0, length))
       }
     }
   }
@@ -91,7 +115,7 @@ export class TarWriter implements EntrySink {
   }
 }
 
-const zeros = Buffer.alloc(64 * 1024)
+const zeroBytes = Buffer.alloc(64 * 1024)
 
 /** All that precedes an entry's content: its header, with an extended header and the map of a sparse file where needed. */
 export function encodeEntry(entry: Entry): Buffer {
@@ -160,7 +184,7 @@ function formatTime({seconds, nanoseconds}: Time): string {
  * GNU tar takes each from a new block, whatever it needs of the last.
  */
 function storedPieces({kind, size, pieces}: Entry): readonly SparsePiece[] | undefined {
-  if (kind !== 'file' || pieces === undefined || size - sumOf(pieces) < sparseFrom) return undefined
+  if (kind !== 'file' || pieces === undefined || size - sumOf(pieces) < fewZeros) return undefined
   const stored: {offset: number; length: number}[] = []
   for (const {offset, length} of pieces) {
     const start = offset - (offset % blockSize)
@@ -261,7 +285,7 @@ function octal(value: number, length: number): string {
 }
 
 function padded(bytes: Buffer): Buffer {
-  return Buffer.concat([bytes, zeros.subarray(0, paddingOf(bytes.length))])
+  return Buffer.concat([bytes, zeroBytes.subarray(0, paddingOf(bytes.length))])
 }
 
 function paddingOf(size: number): number {
