@@ -18,6 +18,8 @@ export interface Driver extends Disposable {
   readonly name: DriverName
   /** Layers of an image that docker still makes containers of. */
   readonly maximumLayers: number
+  /** A sentence on who can use the layers that this process makes; undefined where that is anybody. */
+  readonly caveat?: string | undefined
   readonly contents: LayerContents
   /**
    * Makes a place on that of a parent, with nothing of its own. It appears complete, and is locked until {@link release}: a

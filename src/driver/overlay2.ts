@@ -20,7 +20,7 @@ import {mountOverlay} from './mount-overlay.ts'
 import {isMounted, unmount} from './mounts.ts'
 import {isPlaceID} from './place-id.ts'
 import {faultsOf, homeMode, makeDirectory, mounted, PlaceDriver, Places} from './places.ts'
-import {readPrivileges} from './privileges.ts'
+import {isNamespaceOfRoot, readPrivileges} from './privileges.ts'
 import {readSmallFile, writeSmallFile} from './small-file.ts'
 import {startUpper} from './upper.ts'
 
@@ -45,6 +45,7 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
   }
 
   create(id: PlaceID, parent: PlaceID | undefined): void {
+    requireTellable()
     if (parent !== undefined) this.#requireOwn(parent)
     const lower = parent === undefined ? undefined : this.#lowerOf(parent)
     const link = makeLinkName()
@@ -140,6 +141,11 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
   }
 
   /** Deletions are spelled as in a user namespace. */
+  get caveat(): string | undefined {
+    if (!this.#isUser) return undefined
+    return 'What layers delete is deleted in a user namespace only: a daemon of root would show it'
+  }
+
   get #isUser(): boolean {
     return this.#dialect.name === 'overlay-user'
   }
@@ -221,6 +227,7 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
    * Deletions of a user namespace are none to root, and those of root none to a user namespace: what they hide would be seen.
    */
   #requireOwn(id: PlaceID): void {
+    requireTellable()
     const place = this.places.open(id)
     const status = os.statusAt(place, '')
     os.close(place)
@@ -255,6 +262,16 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
       os.close(place)
     }
   }
+}
+
+/** Whose deletions a layer has is told by who owns it. @throws {ImgtoolError} PLATFORM_UNSUPPORTED where that does not tell */
+function requireTellable(): void {
+  if (!isNamespaceOfRoot()) return
+  const message =
+    "Cannot use overlay2 in a user namespace of root's: what is deleted in a layer is seen there or by root, not by both"
+  throw new ImgtoolError('PLATFORM_UNSUPPORTED', message, {
+    hint: 'Run it as root without the namespace, or as another user in one',
+  })
 }
 
 /** @see moby overlay2/randomid.go: base32 without padding */

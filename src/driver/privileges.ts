@@ -47,11 +47,21 @@ function readStatus(): string {
 
 /** In a user namespace of its own even root may not make devices. @see user_namespaces(7) */
 function isInitialNamespace(): boolean {
+  const map = readUserMap()
+  return map === undefined || /^\s*0\s+0\s+4294967295\s*$/.test(map)
+}
+
+/** Whether this is a user namespace whose root is root outside of it, too: files do not show who of the two made them. */
+export function isNamespaceOfRoot(): boolean {
+  return !isInitialNamespace() && /^\s*0\s+0\s/m.test(readUserMap() ?? '')
+}
+
+/** @returns undefined where the kernel has no user namespaces */
+function readUserMap(): string | undefined {
   try {
-    return /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'latin1'))
+    return readFileSync('/proc/self/uid_map', 'latin1')
   } catch {
-    // A kernel without user namespaces.
-    return true
+    return undefined
   }
 }
 

@@ -20,7 +20,7 @@ import {mountContainer, mountImage, unmountImage} from '../../src/mount-image.ts
 import {openSource, selectImage} from '../../src/open.ts'
 import {removeStoredImage} from '../../src/remove-stored.ts'
 import {unpackImage} from '../../src/unpack.ts'
-import {spawnImgtool} from '../helpers/cli.ts'
+import {bin, spawnImgtool} from '../helpers/cli.ts'
 import {Disk} from '../helpers/disk.ts'
 import {fixture} from '../helpers/fixtures.ts'
 import {interopTest} from '../helpers/interop.ts'
@@ -182,6 +182,18 @@ interopTest(
     await mountShell()
     t.deepEqual(readdirSync(join(target, 'opt/old')), readdirSync(directory[0]!))
     await unmountImage(target)
+  },
+)
+
+interopTest(
+  'a user namespace of root cannot have layers of overlay2, because nobody could tell whose deletions they have',
+  async (t) => {
+    const {folder} = await newStore('vfs')
+    const store = join(folder, 'other')
+    const unpack = [process.execPath, bin, 'unpack', '--driver', 'overlay', fixture(archive), store]
+    const error = await t.throwsAsync(run('unshare', ['--user', '--map-root-user', ...unpack]))
+    t.regex(String((error as {stderr?: unknown}).stderr), /Cannot use overlay2 in a user namespace of root's/)
+    t.false(existsSync(store))
   },
 )
 
