@@ -156,6 +156,17 @@ class Run {
     }
   }
 
+  /**
+   * Bytes of all layers so far as the driver counts them: but for vfs, which is told what the tars say, of all in the
+   * directories that is no directory.
+   *
+   * @see moby pkg/directory/directory_unix.go, Size; daemon/graphdriver/fsdiff.go, ApplyDiff
+   */
+  get #size(): number {
+    const {bytes} = this.#counter.counts()
+    return this.#driver.name === 'vfs' ? bytes : bytes + this.#counter.linkBytes
+  }
+
   async #removeLeftovers(): Promise<void> {
     using _ = await this.#writer.lock(this.#options.signal)
     this.#writer.removeLeftovers()
@@ -206,7 +217,7 @@ class Run {
     const written = this.#writer.startLayer()
     try {
       this.#driver.create(cacheID, below?.cacheID)
-      const bytes = this.#counter.counts().bytes
+      const before = this.#size
       using opened = splits.start(written.tarSplitPath)
       const diffID = await this.#fill(layer, image, {...reading, cacheID, tarSplit: opened.tarSplit})
       this.#read.set(layer.blob, diffID)
@@ -220,7 +231,7 @@ class Run {
         this.#found.add(chainID)
         return other
       }
-      written.commit({chainID, diffID, cacheID, size: this.#counter.counts().bytes - bytes, parent: below?.chainID})
+      written.commit({chainID, diffID, cacheID, size: this.#size - before, parent: below?.chainID})
       this.#driver.release(cacheID)
       this.#added.add(chainID)
       return {chainID, diffID, cacheID}

@@ -172,7 +172,13 @@ export class Counter implements ChangeSink {
   target: ChangeSink | undefined
   #entries = 0
   #bytes = 0
+  #linkBytes = 0
   #whiteouts = 0
+
+  /** Of the targets of symlinks. */
+  get linkBytes(): number {
+    return this.#linkBytes
+  }
 
   counts(): Pick<UnpackResult, 'entries' | 'bytes' | 'whiteouts'> {
     return {entries: this.#entries, bytes: this.#bytes, whiteouts: this.#whiteouts}
@@ -181,6 +187,7 @@ export class Counter implements ChangeSink {
   add(entry: Entry): void {
     this.#entries++
     this.#bytes += entry.size
+    if (entry.kind === 'symlink') this.#linkBytes += entry.link.length
     this.target?.add(entry)
   }
 

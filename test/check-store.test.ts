@@ -246,10 +246,10 @@ test.serial('store status and list print what there is', async (t) => {
   const status = (await imgtool('store:status', store)).stdout
   t.regex(
     status,
-    /^Images: 4\nLayers: 8, 296 B\nStorage Driver: aufs\n Root Dir: .*\/aufs\n Backing Filesystem: .*\n Dirs: 8$/m,
+    /^Images: 4\nLayers: 8, 329 B\nStorage Driver: aufs\n Root Dir: .*\/aufs\n Backing Filesystem: .*\n Dirs: 8$/m,
   )
   const lines = (await imgtool('store:list', store)).stdout.split('\n')
   t.regex(lines[0]!, /^NAME +IMAGE ID +CREATED +LAYERS +SIZE$/)
-  t.regex(lines[1]!, /^shop\/base:2013 +8a587b85c701 +\S+ +1 +192 B$/)
+  t.regex(lines[1]!, /^shop\/base:2013 +8a587b85c701 +\S+ +1 +217 B$/)
   t.is((await imgtool('store:list', store, '--quiet')).stdout.trim().split('\n').length, 4)
 })

@@ -1,7 +1,7 @@
 /** The data-root of a dockerd that is stopped, read by imgtool: the same images, byte for byte, and the same files without tar-split. */
 import {createHash} from 'node:crypto'
 import {globSync, readFileSync, rmSync, writeFileSync} from 'node:fs'
-import {dirname, join} from 'node:path'
+import {basename, dirname, join} from 'node:path'
 import {fileURLToPath} from 'node:url'
 import {gunzipSync} from 'node:zlib'
 import test, {type ExecutionContext} from 'ava'
@@ -105,6 +105,22 @@ interopTest('a sparse file, which dockerd saves as another one, is right with th
   await dockerd.docker('save', '--output', saved, 'sparse:1').finally(() => dockerd.stop())
   await imgtool(t, 'verify', saved)
 })
+
+for (const driver of ['overlay2', 'vfs'] as const) {
+  interopTest(`layers of ${driver} have the sizes that dockerd gives them`, async (t) => {
+    const paths = archives.map((name) => fixtures + name)
+    const theirs = await load(driver, paths)
+    const ours = join(scratch, `sizes-${driver}`)
+    for (const archive of paths) await imgtool(t, 'unpack', '--driver', driver, archive, ours)
+    t.deepEqual(sizesOf(ours, driver), sizesOf(theirs, driver))
+  })
+}
+
+/** What docker writes down of layers. */
+function sizesOf(root: string, driver: string): Record<string, string> {
+  const paths = globSync(`${root}/image/${driver}/layerdb/sha256/*/size`).toSorted()
+  return Object.fromEntries(paths.map((path) => [basename(dirname(path)), readFileSync(path, 'latin1')]))
+}
 
 interopTest('what imgtool makes a layer of that has a sparse file is saved again by dockerd', async (t) => {
   const layer = tar(sparseFile('1.0', 'sparse', 5_000_000, [{offset: 4_000_256, data: 'x'.repeat(512)}]))
