@@ -82,7 +82,8 @@ function explainSystem(error: unknown): ImgtoolError | undefined {
 function errorLines(error: ImgtoolError, command: string | undefined): string[] {
   const lines = [`Error: ${printableText(error.message)}${place(error)}`]
   if (error.details.hint !== undefined) lines.push(`Hint: ${printableText(error.details.hint)}`)
-  if (error.code === 'REFERENCE_INVALID' && command !== undefined) lines.push(`See: imgtool ${command} --help`)
+  if (error.code === 'REFERENCE_INVALID' && command !== undefined)
+    lines.push(`See: imgtool ${command.replaceAll(':', ' ')} --help`)
   return lines
 }
 

@@ -26,7 +26,9 @@ function describe(error: UsageError): {message: string; hint?: string | undefine
   if (Array.isArray(args) && message.startsWith('Missing')) {
     return {message: `Missing argument: ${args.map(({name}) => name?.toUpperCase()).join(', ')}`}
   }
-  return {message: reword(oneLine(message))}
+  const line = oneLine(message)
+  const missing = [...line.matchAll(/Missing required flag ([\w-]+)/g)].map(([, name]) => `--${name}`)
+  return {message: missing.length > 0 ? `Missing ${missing.join(' and ')}` : reword(line)}
 }
 
 function unknownFlags(

@@ -246,6 +246,12 @@ test('a missing argument is not taken from standard input', async (t) => {
   t.regex(stderr, /^Error: Missing argument: ARCHIVES\n/)
 })
 
+test('missing flags are named as they are typed, and so are commands', async (t) => {
+  const {stderr} = await spawnImgtool(['whiteouts', 'a', 'b'])
+  t.is(stderr, 'Error: Missing --from and --to\nSee: imgtool whiteouts --help\n')
+  t.regex((await spawnImgtool(['store', 'remove'])).stderr, /\nSee: imgtool store remove --help\n$/)
+})
+
 test('without UTF-8 the tree is ASCII', async (t) => {
   const {stdout} = await spawnImgtool(['tree', fixture('docker-0.7.tar')], {env: {LC_ALL: 'C'}})
   t.regex(stdout.toString(), /^\+-511136ea3c5a Virtual Size: 0 B\n {2}\+-/)
