@@ -48,12 +48,15 @@ function completed({id, summary = '', args, flags}: Command.Loadable): Completed
   return {
     name: id,
     summary,
-    flags: [...shown.flatMap(completedFlags), {name: 'help', description: 'show what it does', takesValue: false}],
+    flags: [
+      ...shown.flatMap(completedFlags),
+      {name: 'help', description: 'show what it does', takesValue: false, values: []},
+    ],
     choices: Object.values(args).flatMap(({options = []}) => options),
   }
 }
 
-/** A topic is to a shell as a command whose argument is one of its commands, and has the flags of them all. */
+/** A topic is to a shell as a command whose first argument is one of its commands, and has the flags of them all. */
 function completedTopic(topic: string, summary: string, commands: readonly Command.Loadable[]): CompletedCommand {
   const members = commands.filter(({hidden, id}) => !hidden && id.startsWith(`${topic}:`))
   const flags = new Map(members.flatMap((member) => completed(member).flags).map((flag) => [flag.name, flag]))
@@ -67,9 +70,10 @@ function completedFlags(flag: Command.Flag.Cached): CompletedFlag[] {
     ...(char !== undefined && {char}),
     description: summary ?? description,
     takesValue: flag.type === 'option',
+    values: (flag.type === 'option' && flag.options) || [],
   }
   const isNegatable = flag.type === 'boolean' && flag.allowNo
   return isNegatable
-    ? [positive, {name: `no-${name}`, description: `do not ${description}`, takesValue: false}]
+    ? [positive, {name: `no-${name}`, description: `do not ${description}`, takesValue: false, values: []}]
     : [positive]
 }

@@ -1,4 +1,4 @@
-/** Scripts that complete command lines in shells. Every argument of imgtool is a file, which shells complete best themselves. */
+/** Scripts that complete command lines in shells. Most arguments of imgtool are files, which shells complete best themselves. */
 
 export interface CompletedFlag {
   /** Without dashes. */
@@ -7,13 +7,15 @@ export interface CompletedFlag {
   readonly char?: string
   readonly description: string
   readonly takesValue: boolean
+  /** What the value can be; none where it can be anything. */
+  readonly values: readonly string[]
 }
 
 export interface CompletedCommand {
   readonly name: string
   readonly summary: string
   readonly flags: readonly CompletedFlag[]
-  /** What an argument can be; none where it is a file. */
+  /** What the first argument can be; none where it is a file. */
   readonly choices: readonly string[]
 }
 
@@ -37,13 +39,24 @@ export function formatCompletion(shell: Shell, program: string, commands: readon
 function bashLines(program: string, commands: readonly CompletedCommand[]): string[] {
   const cases = commands.flatMap(({name, flags, choices}) => [
     `    ${name}:-*) words=${quote(flags.flatMap(spellings).join(' '))} ;;`,
-    ...(choices.length > 0 ? [`    ${name}:*) words=${quote(choices.join(' '))} ;;`] : []),
+    ...(choices.length > 0 ? [`    ${name}:*) ((COMP_CWORD > 2)) || words=${quote(choices.join(' '))} ;;`] : []),
   ])
+  const values = commands.flatMap(({name, flags}) =>
+    flags
+      .filter((flag) => flag.values.length > 0)
+      .map((flag) => {
+        const patterns = spellings(flag).map((spelling) => `${name}:${spelling}`)
+        return `    ${patterns.join('|')}) words=${quote(flag.values.join(' '))} ;;`
+      }),
+  )
   return [
     `_${program}() {`,
     `  local word=\${COMP_WORDS[COMP_CWORD]} words=`,
     `  case \${COMP_WORDS[1]}:$word in`,
     ...cases,
+    '  esac',
+    `  case \${COMP_WORDS[1]}:\${COMP_WORDS[COMP_CWORD - 1]} in`,
+    ...values,
     '  esac',
     `  ((COMP_CWORD > 1)) || words=${quote(commands.map(({name}) => name).join(' '))}`,
     '  COMPREPLY=($(compgen -W "$words" -- "$word"))',
@@ -55,8 +68,12 @@ function bashLines(program: string, commands: readonly CompletedCommand[]): stri
 /** @see zshcompsys(1), _arguments */
 function zshLines(program: string, commands: readonly CompletedCommand[]): string[] {
   const cases = commands.flatMap(({name, flags, choices}) => {
-    const rest = choices.length > 0 ? `1:word:(${choices.join(' ')})` : '*:file:_files'
-    return [`    ${name})`, `      _arguments -s ${[...flags.flatMap(zshFlag), quote(rest)].join(' ')}`, '      ;;']
+    const rest = [...(choices.length > 0 ? [`1:word:(${choices.join(' ')})`] : []), '*:file:_files']
+    return [
+      `    ${name})`,
+      `      _arguments -s ${[...flags.flatMap(zshFlag), ...rest.map(quote)].join(' ')}`,
+      '      ;;',
+    ]
   })
   return [
     `_${program}() {`,
@@ -78,9 +95,9 @@ function zshLines(program: string, commands: readonly CompletedCommand[]): strin
 }
 
 /** One specification a spelling. A flag may stand in a line again: some are lists. */
-function zshFlag({name, char, description, takesValue}: CompletedFlag): string[] {
+function zshFlag({name, char, description, takesValue, values}: CompletedFlag): string[] {
   const told = `[${description.replace(/[[\]:\\]/g, '\\$&')}]`
-  const value = takesValue ? ':value: ' : ''
+  const value = takesValue ? `:value:${values.length > 0 ? `(${values.join(' ')})` : ' '}` : ''
   const long = quote(`*--${name}${takesValue ? '=' : ''}${told}${value}`)
   return char === undefined ? [long] : [quote(`*-${char}${told}${value}`), long]
 }
@@ -92,14 +109,21 @@ function fishLines(program: string, commands: readonly CompletedCommand[]): stri
     return [
       `${start} -n __fish_use_subcommand -f -a ${name} -d ${quoteFish(summary)}`,
       ...flags.map((flag) => `${within} ${fishFlag(flag)}`),
-      ...(choices.length > 0 ? [`${within} -f -a ${quote(choices.join(' '))}`] : []),
+      ...(choices.length > 0 ? [fishChoices(start, name, choices)] : []),
     ]
   })
 }
 
-function fishFlag({name, char, description, takesValue}: CompletedFlag): string {
+function fishChoices(start: string, name: string, choices: readonly string[]): string {
+  const words = choices.join(' ')
+  const isFirst = `__fish_seen_subcommand_from ${name}; and not __fish_seen_subcommand_from ${words}`
+  return `${start} -n ${quote(isFirst)} -f -a ${quote(words)}`
+}
+
+function fishFlag({name, char, description, takesValue, values}: CompletedFlag): string {
   const short = char === undefined ? '' : `-s ${char} `
-  return `${short}-l ${name}${takesValue ? ' -x' : ''} -d ${quoteFish(description)}`
+  const value = takesValue ? ` -x${values.length > 0 ? ` -a ${quote(values.join(' '))}` : ''}` : ''
+  return `${short}-l ${name}${value} -d ${quoteFish(description)}`
 }
 
 function spellings({name, char}: CompletedFlag): string[] {

@@ -10,8 +10,9 @@ const commands: CompletedCommand[] = [
     name: 'draw',
     summary: "Draw the user's $HOME: `all` of it.",
     flags: [
-      {name: 'quiet', char: 'q', description: "[env: X] don't say \\n", takesValue: false},
-      {name: 'depth', description: 'levels', takesValue: true},
+      {name: 'quiet', char: 'q', description: "[env: X] don't say \\n", takesValue: false, values: []},
+      {name: 'depth', description: 'levels', takesValue: true, values: []},
+      {name: 'form', char: 'f', description: 'how', takesValue: true, values: ['dot', 'text']},
     ],
     choices: [],
   },
@@ -33,8 +34,9 @@ for (const shell of shells) {
 
 test('bash knows the words of each command', (t) => {
   const lines = formatCompletion('bash', 'tool', commands)
-  t.true(lines.includes("    draw:-*) words='-q --quiet --depth' ;;"))
-  t.true(lines.includes("    shell:*) words='bash zsh' ;;"))
+  t.true(lines.includes("    draw:-*) words='-q --quiet --depth -f --form' ;;"))
+  t.true(lines.includes("    draw:-f|draw:--form) words='dot text' ;;"))
+  t.true(lines.includes("    shell:*) ((COMP_CWORD > 2)) || words='bash zsh' ;;"))
   t.is(lines.at(-1), 'complete -o default -F _tool tool')
 })
 
@@ -42,8 +44,12 @@ test('zsh is told what flags do, whatever their descriptions hold', (t) => {
   const text = script('zsh')
   t.true(text.includes(`'draw:Draw the user'\\''s $HOME: \`all\` of it.'`))
   t.true(text.includes(`'*-q[\\[env\\: X\\] don'\\''t say \\\\n]'`))
-  t.true(text.includes(`'*--depth=[levels]:value: ' '*:file:_files'`))
-  t.true(text.includes(`'1:word:(bash zsh)'`))
+  t.true(
+    text.includes(
+      `'*--depth=[levels]:value: ' '*-f[how]:value:(dot text)' '*--form=[how]:value:(dot text)' '*:file:_files'`,
+    ),
+  )
+  t.true(text.includes(`'1:word:(bash zsh)' '*:file:_files'`))
 })
 
 test('fish is told what flags do, whatever their descriptions hold', (t) => {
@@ -52,7 +58,8 @@ test('fish is told what flags do, whatever their descriptions hold', (t) => {
     `complete -c tool -n __fish_use_subcommand -f -a draw -d 'Draw the user\\'s $HOME: \`all\` of it.'`,
     `complete -c tool -n '__fish_seen_subcommand_from draw' -s q -l quiet -d '[env: X] don\\'t say \\\\n'`,
     `complete -c tool -n '__fish_seen_subcommand_from draw' -l depth -x -d 'levels'`,
+    `complete -c tool -n '__fish_seen_subcommand_from draw' -s f -l form -x -a 'dot text' -d 'how'`,
     `complete -c tool -n __fish_use_subcommand -f -a shell -d 'Say it.'`,
-    `complete -c tool -n '__fish_seen_subcommand_from shell' -f -a 'bash zsh'`,
+    `complete -c tool -n '__fish_seen_subcommand_from shell; and not __fish_seen_subcommand_from bash zsh' -f -a 'bash zsh'`,
   ])
 })
