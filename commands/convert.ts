@@ -3,7 +3,7 @@ import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../src/cli/base-command.ts'
 import {checkCompressor, compressorFlags, layerCompressions} from '../src/cli/compression-flags.ts'
 import {startProgress} from '../src/cli/progress.ts'
-import {forceFlag, progressFlag, syncFlag, tagFlag} from '../src/cli/shared-options.ts'
+import {forceFlag, platformFlag, progressFlag, syncFlag, tagFlag} from '../src/cli/shared-options.ts'
 import {parseSourceDateEpoch} from '../src/cli/source-date-epoch.ts'
 import type {ConvertResult} from '../src/convert.ts'
 import {formats, parseDestination, standardOutput} from '../src/destination.ts'
@@ -42,6 +42,7 @@ All images of the source are written, with their names and platforms, layers onc
     progress: progressFlag,
     sync: syncFlag,
     tag: tagFlag,
+    platform: platformFlag,
   }
   static override readonly examples = [
     '<%= config.bin %> <%= command.id %> old.tar oci-archive:new.tar',

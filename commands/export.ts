@@ -2,7 +2,7 @@ import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../src/cli/base-command.ts'
 import {checkCompressor, compressorFlags} from '../src/cli/compression-flags.ts'
 import {startProgress} from '../src/cli/progress.ts'
-import {forceFlag, imageArgument, progressFlag} from '../src/cli/shared-options.ts'
+import {forceFlag, imageArgument, platformFlag, progressFlag} from '../src/cli/shared-options.ts'
 import {checkFile, compressionByName, standardOutput} from '../src/destination.ts'
 import type {ExportResult} from '../src/export.ts'
 import {selectImage} from '../src/open.ts'
@@ -28,6 +28,7 @@ A file appears complete and verified, or not at all. What goes down a pipe is ve
     ...compressorFlags,
     force: forceFlag,
     progress: progressFlag,
+    platform: platformFlag,
   }
   static override readonly examples = [
     '<%= config.bin %> <%= command.id %> app.tar rootfs.tar',

@@ -1,6 +1,6 @@
 import {BaseCommand} from '../src/cli/base-command.ts'
 import {measure} from '../src/cli/measure.ts'
-import {fullFlag, idsOnlyFlag, imageArgument} from '../src/cli/shared-options.ts'
+import {fullFlag, idsOnlyFlag, imageArgument, platformFlag} from '../src/cli/shared-options.ts'
 import {columns} from '../src/cli/terminal.ts'
 import {selectImage} from '../src/open.ts'
 import {formatHistory, formatHistoryIDs, type HistoryStep, historyOf} from '../src/view/history.ts'
@@ -13,6 +13,7 @@ export default class History extends BaseCommand<typeof History> {
   static override readonly flags = {
     'no-trunc': fullFlag,
     quiet: idsOnlyFlag,
+    platform: platformFlag,
   }
   static override readonly examples = [
     '<%= config.bin %> <%= command.id %> app.tar',

@@ -2,7 +2,7 @@ import process from 'node:process'
 import {Flags} from '@oclif/core'
 import {BaseCommand} from '../src/cli/base-command.ts'
 import {detectCompressions, measure} from '../src/cli/measure.ts'
-import {fullFlag, imageArgument} from '../src/cli/shared-options.ts'
+import {fullFlag, imageArgument, platformFlag} from '../src/cli/shared-options.ts'
 import {ImgtoolError} from '../src/errors.ts'
 import {resolveV1} from '../src/ids.ts'
 import {requireWhole} from '../src/image/missing.ts'
@@ -23,6 +23,7 @@ export default class Inspect extends BaseCommand<typeof Inspect> {
     }),
     'no-trunc': fullFlag,
     raw: Flags.boolean({description: 'write the exact bytes of the manifest'}),
+    platform: platformFlag,
   }
   static override readonly examples = [
     '<%= config.bin %> <%= command.id %> app.tar:app:latest',

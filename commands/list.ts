@@ -1,6 +1,13 @@
 import {BaseCommand} from '../src/cli/base-command.ts'
 import {explainEstimates, measureImages} from '../src/cli/measure.ts'
-import {archivesArgument, exactSizesFlag, fullFlag, idsOnlyFlag, imageIDsFlag} from '../src/cli/shared-options.ts'
+import {
+  archivesArgument,
+  exactSizesFlag,
+  fullFlag,
+  idsOnlyFlag,
+  imageIDsFlag,
+  platformFlag,
+} from '../src/cli/shared-options.ts'
 import {resolveV1} from '../src/ids.ts'
 import type {Image} from '../src/image/model.ts'
 import {type Source, selectImages} from '../src/open.ts'
@@ -14,6 +21,7 @@ export default class List extends BaseCommand<typeof List> {
     'image-ids': imageIDsFlag,
     'no-trunc': fullFlag,
     quiet: idsOnlyFlag,
+    platform: platformFlag,
   }
   static override readonly examples = [
     '<%= config.bin %> <%= command.id %> app.tar',

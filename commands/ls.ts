@@ -2,7 +2,7 @@ import {once} from 'node:events'
 import process from 'node:process'
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../src/cli/base-command.ts'
-import {imageArgument} from '../src/cli/shared-options.ts'
+import {imageArgument, platformFlag} from '../src/cli/shared-options.ts'
 import {type ListedFile, listFiles, listLayer} from '../src/list-files.ts'
 import {selectImage} from '../src/open.ts'
 import {fromText} from '../src/text.ts'
@@ -32,6 +32,7 @@ With --json each file is a document on a line of its own.`
     long: Flags.boolean({char: 'l', hidden: true}),
     recursive: Flags.boolean({char: 'R', hidden: true}),
     quiet: Flags.boolean({char: 'q', description: 'print paths only, and no warnings', env: 'IMGTOOL_QUIET'}),
+    platform: platformFlag,
   }
   static override readonly examples = [
     '<%= config.bin %> <%= command.id %> app.tar /etc --depth 1',

@@ -3,7 +3,7 @@ import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../src/cli/base-command.ts'
 import {checkCompressor, compressorFlags, layerCompressions} from '../src/cli/compression-flags.ts'
 import {startProgress} from '../src/cli/progress.ts'
-import {forceFlag, imageArgument, progressFlag, tagFlag} from '../src/cli/shared-options.ts'
+import {forceFlag, imageArgument, platformFlag, progressFlag, tagFlag} from '../src/cli/shared-options.ts'
 import {parseSourceDateEpoch} from '../src/cli/source-date-epoch.ts'
 import {parseDestination, standardOutput} from '../src/destination.ts'
 import type {Image} from '../src/image/model.ts'
@@ -36,6 +36,7 @@ DESTINATION is as for convert: FORMAT:PATH[:NAME], or a path that ends in .tar (
     }),
     progress: progressFlag,
     tag: tagFlag,
+    platform: platformFlag,
   }
   static override readonly examples = [
     '<%= config.bin %> <%= command.id %> app.tar small.tar',

@@ -1,7 +1,7 @@
 import {Flags} from '@oclif/core'
 import {BaseCommand} from '../src/cli/base-command.ts'
 import {explainEstimates, measure} from '../src/cli/measure.ts'
-import {archivesArgument, exactSizesFlag, fullFlag, idsOnlyFlag} from '../src/cli/shared-options.ts'
+import {archivesArgument, exactSizesFlag, fullFlag, idsOnlyFlag, platformFlag} from '../src/cli/shared-options.ts'
 import {columns, isUTF8} from '../src/cli/terminal.ts'
 import {type Ancestry, addSizes, findParents, type SizedNode} from '../src/image/parents.ts'
 import {selectImages} from '../src/open.ts'
@@ -19,6 +19,7 @@ Sizes are estimates (~) where only reading a compressed layer would tell.`
     'exact-sizes': exactSizesFlag,
     'no-trunc': fullFlag,
     quiet: idsOnlyFlag,
+    platform: platformFlag,
   }
   static override readonly examples = [
     '<%= config.bin %> <%= command.id %> app.tar',

@@ -1,7 +1,7 @@
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../src/cli/base-command.ts'
 import {startProgress} from '../src/cli/progress.ts'
-import {imageArgument, progressFlag, syncFlag, tagFlag, threadsFlag} from '../src/cli/shared-options.ts'
+import {imageArgument, platformFlag, progressFlag, syncFlag, tagFlag, threadsFlag} from '../src/cli/shared-options.ts'
 import {type Source, selectImage, selectImages} from '../src/open.ts'
 import {printableText} from '../src/text.ts'
 import type {UnpackResult} from '../src/unpack.ts'
@@ -44,6 +44,7 @@ As root the result is exact: owners, modes, times, links, devices, capabilities,
     sync: syncFlag,
     tag: tagFlag,
     threads: threadsFlag,
+    platform: platformFlag,
   }
   static override readonly examples = [
     '<%= config.bin %> <%= command.id %> app.tar rootfs',

@@ -31,12 +31,6 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
     json: Flags.boolean({description: 'print a JSON document', env: 'IMGTOOL_JSON', helpGroup: 'GLOBAL'}),
     debug: Flags.boolean({description: 'print the stack of an error', env: 'IMGTOOL_DEBUG', helpGroup: 'GLOBAL'}),
     quiet: Flags.boolean({char: 'q', description: 'print no warnings', env: 'IMGTOOL_QUIET', helpGroup: 'GLOBAL'}),
-    platform: Flags.string({
-      description: 'only the image for this platform',
-      env: 'IMGTOOL_PLATFORM',
-      helpGroup: 'GLOBAL',
-      helpValue: 'OS/ARCH[/VARIANT]',
-    }),
     limit: Flags.string({
       // Not oclif's `env`, which does not know lists.
       default: async () => process.env.IMGTOOL_LIMIT?.split(/[\s,]+/).filter(Boolean) ?? [],
@@ -69,7 +63,8 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
     this.flags = parsed.flags as FlagsOf<T>
     this.args = unshieldArgs(parsed.args) as ArgsOf<T>
     this.limits = parseLimits(this.flags.limit)
-    if (this.flags.platform !== undefined) this.platform = {platform: parsePlatform(this.flags.platform)}
+    const {platform} = this.flags as {readonly platform?: string}
+    if (platform !== undefined) this.platform = {platform: parsePlatform(platform)}
   }
 
   override jsonEnabled(): boolean {

@@ -19,6 +19,14 @@ export const archivesArgument = Args.string({
   required: true,
 })
 
+/** Of commands that choose images; `platform` of the command is what was given. */
+export const platformFlag = Flags.string({
+  description: 'only the image for this platform',
+  env: 'IMGTOOL_PLATFORM',
+  helpGroup: 'GLOBAL',
+  helpValue: 'OS/ARCH[/VARIANT]',
+})
+
 export const fullFlag = Flags.boolean({
   description: 'print whole ids and whole steps',
   env: 'IMGTOOL_NO_TRUNC',
