@@ -136,6 +136,7 @@ class Run {
     using _ = await this.#writer.lock()
     if (!this.#writer.isAlone()) return
     if (this.#added.size > 0) await this.#removeAdded(store)
+    this.#writer.removeLeftovers()
     this.#writer.removeIfUnused()
   }
 
@@ -145,7 +146,6 @@ class Run {
     using kept = await openKeptStore(store, {driver: this.#driver.name})
     const {unusedLayers} = surveyStore({...kept, state: kept.readState()})
     for (const chainID of unusedLayers) if (this.#added.has(chainID)) this.#writer.removeLayer(chainID)
-    this.#writer.removeLeftovers()
   }
 
   result(): Pick<UnpackStoreResult, 'added' | 'shared' | 'entries' | 'bytes' | 'whiteouts'> {
@@ -236,10 +236,19 @@ class Run {
       this.#added.add(chainID)
       return {chainID, diffID, cacheID}
     } catch (error) {
-      this.#driver.remove(cacheID)
+      this.#abandon(cacheID)
       throw error instanceof ImgtoolError ? error.within({layer: layer.index}) : error
     } finally {
       written.abort()
+    }
+  }
+
+  /** Removes a place. What of it cannot be removed now, as without descriptors, is a leftover, see {@link undo}. */
+  #abandon(cacheID: string): void {
+    try {
+      this.#driver.remove(cacheID)
+    } catch {
+      this.#driver.release(cacheID)
     }
   }
 

@@ -30,7 +30,7 @@ export interface LowerFile {
 export type Lower = LowerDirectory | LowerFile
 
 /** Directories held open. An image of docker has at most 125 layers, and few have the directory that is asked for. */
-const maximumOpen = 64
+const maximumOpen = 24
 
 /** Close it. */
 export class LowerLayers {

@@ -52,6 +52,7 @@ export class DataRoot implements Disposable {
       this.#descriptor = openDirectory(path)
     } catch (error) {
       os.close(layers)
+      removeUnused(path, before)
       throw error
     }
   }
@@ -90,9 +91,7 @@ export class DataRoot implements Disposable {
    * then nothing else.
    */
   removeIfUnused(): void {
-    if (this.#before === 'something' || os.lock(this.#layers) === os.EAGAIN) return
-    removeEmptyDirectories(this.path)
-    if (this.#before === 'nothing') removeDirectory(this.path)
+    if (os.lock(this.#layers) !== os.EAGAIN) removeUnused(this.path, this.#before)
   }
 
   /** Makes a directory of docker's own with all above it. @param name below {@link metadataRoot} */
@@ -126,12 +125,24 @@ export class DataRoot implements Disposable {
   /** @returns undefined where another run has removed it, or is about to */
   #makeOnce(): Opened | undefined {
     const before = attempt(() => makeRoot(this.path), `write the store "${printableText(this.path)}"`)
-    for (const name of [configsName, imagesMetadataName, layersName, temporaryName]) this.makeDirectories(name)
-    const layers = openDirectory(join(this.path, metadataRoot(this.#driver), layersName))
-    if (os.lockShared(layers) !== os.EAGAIN && isLinked(layers)) return {before, layers}
-    os.close(layers)
-    return undefined
+    try {
+      for (const name of [configsName, imagesMetadataName, layersName, temporaryName]) this.makeDirectories(name)
+      const layers = openDirectory(join(this.path, metadataRoot(this.#driver), layersName))
+      if (os.lockShared(layers) !== os.EAGAIN && isLinked(layers)) return {before, layers}
+      os.close(layers)
+      return undefined
+    } catch (error) {
+      removeUnused(this.path, before)
+      throw error
+    }
   }
+}
+
+/** Removes what was made where there was less, as far as it is empty. */
+function removeUnused(path: string, before: Before): void {
+  if (before === 'something') return
+  removeEmptyDirectories(path)
+  if (before === 'nothing') removeDirectory(path)
 }
 
 /** @see moby daemon/daemon_unix.go, setupDaemonRoot */

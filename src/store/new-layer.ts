@@ -58,9 +58,13 @@ export class NewLayer {
     this.#close()
   }
 
-  /** Does nothing after {@link commit}. */
+  /** Does nothing after {@link commit}. What cannot be removed is a leftover for who comes next. */
   abort(): void {
-    if (this.#isOpen) rmSync(this.#path, {recursive: true, force: true})
+    try {
+      if (this.#isOpen) rmSync(this.#path, {recursive: true, force: true})
+    } catch {
+      // What went wrong before matters more.
+    }
     this.#close()
   }
 

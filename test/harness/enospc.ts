@@ -37,15 +37,21 @@ const jobs = {
   'convert to a file': (disk: Disk) => ['convert', image, `oci-archive:${join(disk.path, 'file')}`],
   'convert to a directory': (disk: Disk) => ['convert', image, `oci:${join(disk.path, 'layout')}`],
   'convert to a layout with other images': (disk: Disk) => ['convert', image, `oci:${join(disk.path, existing)}`],
+  ...Object.fromEntries(
+    ['overlay', 'vfs', 'aufs'].map((driver) => [
+      `unpack to a data-root of ${driver}`,
+      (disk: Disk) => ['unpack', '--driver', driver, image, join(disk.path, 'store')],
+    ]),
+  ),
 }
-const {unpack, ...conversions} = jobs
+const {unpack, ...otherJobs} = jobs
 /** Trials so far: each comes with threads and without, one for people and the other for programs, in turn. */
 let trials = 0
 
 requireRoot('test:enospc')
 using store = new Disk({size: 256 * MiB})
 const image = values.image ?? writeMediumImage(store.path)
-const others = await makeLayout()
+const layout = await makeLayout()
 const needed = await measureNeed(unpack)
 process.stdout.write(`${basename(image)} needs ${needed.bytes} bytes, ${needed.inodes} inodes\n`)
 await tryBytes()
@@ -53,7 +59,7 @@ await tryInodes()
 await trySpool()
 await tryFileSizes()
 await tryDescriptors()
-await tryConversions()
+await tryOtherJobs()
 await tryStandardOutput()
 tally.finish()
 
@@ -124,10 +130,10 @@ async function tryDescriptors(): Promise<void> {
   for (const threads of [false, true]) await tryFewDescriptors('unpack', disk, unpack(disk), threads)
 }
 
-async function tryConversions(): Promise<void> {
+async function tryOtherJobs(): Promise<void> {
   using disk = makeRoom()
   copyTo(disk)
-  for (const [name, words] of Object.entries(conversions)) {
+  for (const [name, words] of Object.entries(otherJobs)) {
     const {bytes} = await measureNeed(words)
     for (const share of shares.filter((_, step) => step % 2 === 1)) {
       fill(disk, share * bytes)
@@ -151,12 +157,13 @@ async function tryStandardOutput(): Promise<void> {
   tally.add('a full standard output', refusal(await runImgtool(words, {through: into('/dev/full')}), 74))
 }
 
-/** 64 must do; with fewer a run may succeed or be refused. Node itself takes about twenty. */
+/** 64 must do, and 96 for a data-root; with fewer a run may succeed or be refused. Node itself takes about twenty. */
 async function tryFewDescriptors(name: string, disk: Disk, words: readonly string[], threads: boolean): Promise<void> {
-  for (const count of [32, 40, 48, 64]) {
+  const enough = words.includes('--driver') ? 96 : 64
+  for (const count of [32, 40, 48, enough]) {
     const through = ['prlimit', `--nofile=${count}`]
     const ending = await runImgtool(words, {through, env: threading(threads)})
-    const isRefused = ending.status === 1 && count < 64
+    const isRefused = ending.status === 1 && count < enough
     const wrong = isRefused ? talk(ending.stderr) : ending.status === 0 ? [] : [describeEnding(ending)]
     const made = await leftovers(disk)
     const left = ending.status === 0 ? [] : made
@@ -210,7 +217,7 @@ async function leftovers(disk: Disk): Promise<string[]> {
 async function changes(disk: Disk): Promise<string[]> {
   const path = join(disk.path, existing)
   if (!existsSync(path)) return []
-  const [before, now] = [await scanTarget({isArchive: true}, others), await scanTarget({isArchive: true}, path)]
+  const [before, now] = [await scanTarget({isArchive: true}, layout), await scanTarget({isArchive: true}, path)]
   const changed = compareTrees(before!, now!)
   if (changed.length > 0) copyTo(disk)
   return changed
@@ -218,7 +225,7 @@ async function changes(disk: Disk): Promise<string[]> {
 
 function copyTo(disk: Disk): void {
   rmSync(join(disk.path, existing), {recursive: true, force: true})
-  execFileSync('cp', ['-a', others, join(disk.path, existing)])
+  execFileSync('cp', ['-a', layout, join(disk.path, existing)])
 }
 
 /** Leaves this many bytes, or a few blocks, which the filler's own extents may take. */
