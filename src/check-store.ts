@@ -93,6 +93,7 @@ async function repairStore(kept: KeptStore, store: string, {signal}: StoreOption
   const found = mended.length === 0 ? before : survey()
   const unused = writer.isAlone() ? found.unusedLayers : []
   writer.removeNames(found.lostNames)
+  writer.respellNames(found.unreachableNames)
   for (const imageID of found.damagedImages) writer.removeImage(imageID)
   for (const id of found.lostContainers) writer.removeContainer(id)
   for (const chainID of [...found.damagedLayers, ...unused]) writer.removeLayer(chainID)
@@ -102,6 +103,7 @@ async function repairStore(kept: KeptStore, store: string, {signal}: StoreOption
   return [
     ...mended.map((id) => `Linked the place ${id} again`),
     ...found.lostNames.map((name) => `Removed the name "${printableText(name)}"`),
+    ...found.unreachableNames.map((name) => `Wrote the name "${printableText(name)}" as docker looks for it`),
     ...found.damagedImages.map((imageID) => `Removed the image ${imageID}`),
     ...found.lostContainers.map((id) => `Removed the container ${id}`),
     ...[...found.damagedLayers, ...unused].map((chainID) => `Removed the layer ${chainID}`),

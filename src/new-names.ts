@@ -1,8 +1,8 @@
 /** The names that images get in a new archive. */
-import {checkName, type Destination, type Format} from './destination.ts'
+import {checkName, type Destination} from './destination.ts'
 import {ImgtoolError} from './errors.ts'
 import type {Image} from './image/model.ts'
-import {isDockerName, splitTag} from './image/names.ts'
+import {familiarName, isDockerName, splitTag} from './image/names.ts'
 import type {OnWarning} from './layer/change.ts'
 import {formatPlatform} from './open.ts'
 import {printableText} from './text.ts'
@@ -13,23 +13,22 @@ export interface NameOptions {
   readonly onWarning?: OnWarning
 }
 
+/** What the names are for: an archive, or docker's data-root. */
+type Names = Pick<Destination, 'name'> & {readonly format: Destination['format'] | 'data-root'}
+
 /**
  * Gives images the names that were asked for, and names that the format can hold.
  *
  * @throws {ImgtoolError} IMAGE_AMBIGUOUS for one name for several images, IMAGE_UNSUITABLE for a name that has several
  *   platforms where the format holds one, REFERENCE_INVALID
  */
-export function renameImages(
-  images: readonly Image[],
-  destination: Destination,
-  options: NameOptions,
-): readonly Image[] {
-  const {format, name} = destination
+export function renameImages(images: readonly Image[], {format, name}: Names, options: NameOptions): readonly Image[] {
   const given = [...(name === undefined ? [] : [name]), ...(options.names ?? []).map(checkName)]
   if (given.length > 0) requireOneName(images)
   const renamed = given.length === 0 ? images : images.map((image) => ({...image, names: [...new Set(given)]}))
   if (format.startsWith('oci')) return renamed
-  const tagged = renamed.map((image) => ({...image, names: taggedNames(image, given.length > 0, options)}))
+  const spell = (names: string[]) => (format === 'data-root' ? [...new Set(names.map(familiarName))] : names)
+  const tagged = renamed.map((image) => ({...image, names: spell(taggedNames(image, given.length > 0, options))}))
   requireOneImageEach(tagged, format)
   return tagged
 }
@@ -72,7 +71,7 @@ function requireDockerName(name: string): string {
   })
 }
 
-function requireOneImageEach(images: readonly Image[], format: Format): void {
+function requireOneImageEach(images: readonly Image[], format: Names['format']): void {
   const owners = new Map<string, Image>()
   for (const image of images) {
     for (const name of image.names) {
@@ -81,8 +80,10 @@ function requireOneImageEach(images: readonly Image[], format: Format): void {
         const platforms = [owner, image].map(({platform}) => formatPlatform(platform))
         throw new ImgtoolError(
           'IMAGE_UNSUITABLE',
-          `Cannot write "${printableText(name)}" for ${platforms.join(' and ')} as ${format}, which holds one image a name`,
-          {hint: `Choose one with --platform ${platforms[0]}, or write oci-archive:`},
+          `Cannot write "${printableText(name)}" for ${platforms.join(' and ')} ${format === 'data-root' ? 'to a data-root' : `as ${format}`}, which holds one image a name`,
+          {
+            hint: `Choose one with --platform ${platforms[0]}${format === 'data-root' ? '' : ', or write oci-archive:'}`,
+          },
         )
       }
       owners.set(name, image)

@@ -3,7 +3,7 @@ import {randomBytes} from 'node:crypto'
 import {closeSync, openSync} from 'node:fs'
 import type {Blob} from './archive/archive.ts'
 import type {CopiedLayer} from './copy-layer.ts'
-import type {Digest} from './digest.ts'
+import {type Digest, shortID} from './digest.ts'
 import type {Driver, DriverName} from './driver/driver.ts'
 import {ImgtoolError} from './errors.ts'
 import {chainIDs} from './image/chain.ts'
@@ -19,6 +19,7 @@ import {openDriver} from './open-driver.ts'
 import {type NewTarSplit, TarSplitFile} from './store/tar-split-file.ts'
 import {TarSplitThread} from './store/tar-split-thread.ts'
 import {StoreWriter} from './store/writer.ts'
+import {printableText} from './text.ts'
 import {startThreads, type Threads} from './threads.ts'
 import {Counter, type RunOptions, requireSystem} from './unpack.ts'
 
@@ -65,7 +66,7 @@ export async function unpackIntoStore(
 ): Promise<UnpackStoreResult> {
   requireSystem()
   for (const image of images) requireWhole(image)
-  const named = renameImages(images, {format: 'docker-archive', path: store}, options)
+  const named = renameImages(images, {format: 'data-root'}, options)
   const {describeLosses, readPrivileges} = await import('./driver/privileges.ts')
   using driver = await openDriver(name, store)
   const caveats = [describeLosses(readPrivileges()), driver.caveat].filter(Boolean)
@@ -126,9 +127,18 @@ class Run {
     if (this.#options.sync) this.#writer.sync()
     using _ = await this.#writer.lock(this.#options.signal)
     for (const {imageID, config, parent} of written) this.#writer.addImage(imageID, config, parent)
-    this.#writer.addNames(new Map(written.flatMap(({names, imageID}) => names.map((name) => [name, imageID] as const))))
+    const names = new Map(written.flatMap((image) => image.names.map((name) => [name, image.imageID] as const)))
+    this.#warnOfTaken(this.#writer.addNames(names))
     if (this.#options.sync) this.#writer.sync()
     return written.map(({imageID, names, layers}) => ({imageID, names, diffIDs: layers.map(({diffID}) => diffID)}))
+  }
+
+  /** As `docker load` does. */
+  #warnOfTaken(taken: ReadonlyMap<string, string>): void {
+    for (const [name, imageID] of taken) {
+      const message = `The name "${printableText(name)}" was taken from image ${printableText(shortID(imageID))}`
+      this.#options.onWarning?.({code: 'NAME_TAKEN', message})
+    }
   }
 
   /** Removes the layers that were added, unless an image has them by now or another run could count on them, and a store of nothing. */

@@ -195,6 +195,31 @@ test('layers without an image are a note, and go unless another run is at work',
   t.deepEqual(readdirSync(join(store, 'image/vfs', layersName)), [])
 })
 
+test('names that docker lists and does not find are written as it looks for them', async (t) => {
+  const store = await fillStore(t, 'vfs', archive)
+  const path = join(store, metadataRoot('vfs'), 'repositories.json')
+  const [one, other] = (await listStore(store)).map(({imageID}) => imageID)
+  const byDigest = `@sha256:${'ab'.repeat(32)}`
+  const Repositories = {
+    'docker.io/library/foo': {'docker.io/library/foo:1': one, [`docker.io/library/foo${byDigest}`]: one},
+    'docker.io/me/app': {'docker.io/me/app:1': one},
+    'me/app': {'me/app:1': other},
+    'quay.io/library/foo': {'quay.io/library/foo:1': one},
+  }
+  writeFileSync(path, JSON.stringify({Repositories}))
+  const wrong = ['docker.io/library/foo:1', `docker.io/library/foo${byDigest}`, 'docker.io/me/app:1']
+  t.deepEqual(
+    await find(store),
+    wrong.map((name) => `damage NAME_UNREACHABLE ${name}`),
+  )
+  await repair(t, store)
+  t.deepEqual(JSON.parse(readFileSync(path, 'utf8')).Repositories, {
+    foo: {'foo:1': one, [`foo${byDigest}`]: one},
+    'me/app': {'me/app:1': other},
+    'quay.io/library/foo': {'quay.io/library/foo:1': one},
+  })
+})
+
 test('without --repair nothing is written', async (t) => {
   const store = await fillStore(t, 'overlay2', archive)
   rmSync(topOf(store, 'overlay2').path, {recursive: true})

@@ -137,6 +137,41 @@ test('names move from one image to another', async (t) => {
   t.deepEqual(found.get(other.images[0]!.imageID), ['moved:1'])
 })
 
+test('names are written as docker looks for them, whatever was typed', async (t) => {
+  const store = path.join(scratch(t), 'store')
+  const typed = [
+    'docker.io/library/foo:1',
+    'foo:1',
+    'index.docker.io/library/foo:2',
+    'docker.io/me/app:1',
+    'library/li',
+    'quay.io/library/app:1',
+  ]
+  const {images} = await fill(fixture('docker-20.10-one.tar'), store, 'vfs', {names: typed})
+  const names = ['foo:1', 'foo:2', 'me/app:1', 'li:latest', 'quay.io/library/app:1']
+  t.deepEqual(images[0]!.names, names)
+  const {Repositories} = JSON.parse(fs.readFileSync(path.join(store, 'image/vfs/repositories.json'), 'utf8'))
+  const {imageID} = images[0]!
+  t.deepEqual(Repositories, {
+    foo: {'foo:1': imageID, 'foo:2': imageID},
+    li: {'li:latest': imageID},
+    'me/app': {'me/app:1': imageID},
+    'quay.io/library/app': {'quay.io/library/app:1': imageID},
+  })
+})
+
+test('a name that another image had is said to be taken, as docker load does', async (t) => {
+  const store = path.join(scratch(t), 'store')
+  const warnings: object[] = []
+  const options = {names: ['moved:1'], onWarning: (warning: object) => void warnings.push(warning)}
+  const {images} = await fill(fixture('docker-20.10-one.tar'), store, 'vfs', options)
+  await fill(fixture('docker-20.10-one.tar'), store, 'vfs', options)
+  t.deepEqual(warnings, [])
+  await fill(fixture('docker-1.9-by-id.tar'), store, 'vfs', options)
+  const message = `The name "moved:1" was taken from image ${images[0]!.imageID.slice(7, 19)}`
+  t.deepEqual(warnings, [{code: 'NAME_TAKEN', message}])
+})
+
 /** A layer with a symlink, and one with a file below it. */
 async function throughLink(t: ExecutionContext, options: UnpackStoreOptions): Promise<string[]> {
   const store = path.join(scratch(t), 'store')

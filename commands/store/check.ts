@@ -11,7 +11,7 @@ export default class Check extends BaseCommand<typeof Check> {
   static override readonly description =
     `Reads what docker knows of images, layers and containers, and whether all that is referred to is there; with --layers also every layer, which must still have its diffID.
 Exits with 3 when something is damaged or was left. Layers without an image are notes, which do not count.
---repair removes leftovers, layers without an image, and what refers to what is not there; never an image that is whole, nor what a container needs. No daemon may run on the data-root meanwhile.`
+--repair removes leftovers, layers without an image, and what refers to what is not there, and writes names as docker looks for them; no image goes that is whole, nor what a container needs. No daemon may run on the data-root meanwhile.`
   static override readonly args = {store: storeArgument}
   static override readonly flags = {
     driver: storeDriverFlag,

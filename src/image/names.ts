@@ -52,6 +52,11 @@ export function isDockerName(name: string): boolean {
   return repository.length <= 255 && components.every((component) => componentPattern.test(component))
 }
 
+/** The part of a name that all of its repository's names begin with: docker's of all tags and digests. */
+export function repositoryOf(name: string): string {
+  return splitTag(name)?.repository ?? name.replace(/@.*$/s, '')
+}
+
 /** The inverse of {@link familiarName}. @see moby distribution/reference, splitDockerDomain */
 function wholeName(name: string): string {
   const [host = '', ...rest] = name.split('/')
@@ -65,7 +70,7 @@ function wholeName(name: string): string {
  * @see moby distribution/reference, FamiliarString
  */
 export function familiarName(name: string): string {
-  return name.replace(/^(?:docker\.io|index\.docker\.io)\/(?:library\/(?=[^/]+$))?(?=[^/])/, '')
+  return name.replace(/^(?:(?:index\.)?docker\.io\/)?(?:library\/(?=[^/]+$))?(?=[^/])/, '')
 }
 
 /**

@@ -5,6 +5,7 @@ import {isOfBuilder, isPlaceID} from '../driver/place-id.ts'
 import {findLeftovers} from '../driver/staging.ts'
 import {ImgtoolError} from '../errors.ts'
 import {chainIDs} from '../image/chain.ts'
+import {familiarName, isDockerName, repositoryOf} from '../image/names.ts'
 import * as os from '../os/libc.ts'
 import {printableText} from '../text.ts'
 import {configsName, imagesMetadataName, layersName, metadataRoot, temporaryName} from './layout.ts'
@@ -15,6 +16,7 @@ import type {StoreFiles} from './store-files.ts'
 const storeFindingCodes = {
   NAMES_DAMAGED: 'the names of images cannot be read',
   NAME_LOST: 'a name is of an image that is not there or not whole',
+  NAME_UNREACHABLE: 'docker lists a name, but does not find it, because it is not written as docker does',
   IMAGE_DAMAGED: 'an image has a config that is not its own, or lacks a layer',
   LAYER_DAMAGED: 'a layer is not what its chainID says, or lacks its place or the layer below',
   LAYER_CHANGED: 'the files of a layer do not give the tar that it had',
@@ -43,6 +45,7 @@ export interface StoreFinding {
 export interface Survey {
   readonly findings: readonly StoreFinding[]
   readonly lostNames: readonly string[]
+  readonly unreachableNames: readonly string[]
   readonly damagedImages: readonly Digest[]
   readonly damagedLayers: readonly Digest[]
   readonly lostContainers: readonly string[]
@@ -93,6 +96,7 @@ class Surveyor {
     for (const image of images.values()) this.#surveyImage(image)
     if (namesFault !== undefined) this.#add('damage', 'NAMES_DAMAGED', '', `Names cannot be read: ${namesFault}`)
     const lostNames = [...names].flatMap((name) => this.#surveyName(name))
+    const unreachableNames = [...names.keys()].filter((name) => !lostNames.includes(name) && this.#isUnreachable(name))
     const lostContainers = this.#state.containers.flatMap((container) => this.#surveyContainer(container))
     const kept = this.#keptLayers(lostContainers)
     const unused = [...layers.values()].filter(({chainID}) => this.#isSound(chainID) && !kept.has(chainID))
@@ -102,6 +106,7 @@ class Surveyor {
     return {
       findings: this.#findings,
       lostNames,
+      unreachableNames,
       damagedImages: [...images.keys()].filter((id) => this.#imageFaults.get(id) !== undefined) as Digest[],
       damagedLayers: this.#childrenFirst(damagedLayers),
       lostContainers,
@@ -179,6 +184,16 @@ class Surveyor {
     const why = isThere ? 'cannot be used' : 'is not there'
     this.#add('damage', 'NAME_LOST', name, `"${printableText(name)}" names an image that ${why}`)
     return [name]
+  }
+
+  /** @see moby reference/store.go, Get: what was typed is looked for in its familiar form */
+  #isUnreachable(name: string): boolean {
+    const familiar = familiarName(name)
+    const isByDigest = name.includes('@') && isDockerName(`${repositoryOf(familiar)}:digest`)
+    if (familiar === name || !(isByDigest || isDockerName(familiar))) return false
+    const message = `"${printableText(name)}" is a name that docker does not find, which looks for "${printableText(familiar)}"`
+    this.#add('damage', 'NAME_UNREACHABLE', name, message)
+    return true
   }
 
   /** @returns its id where nothing of it is left: what it wrote is worth more than that it can run */

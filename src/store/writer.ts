@@ -13,7 +13,7 @@ import {makeStaging, removeLeftoversIn} from '../driver/staging.ts'
 import {stagingName} from '../driver/staging-name.ts'
 import {ImgtoolError} from '../errors.ts'
 import {parseDocument} from '../image/json.ts'
-import {splitTag} from '../image/names.ts'
+import {familiarName, repositoryOf} from '../image/names.ts'
 import * as os from '../os/libc.ts'
 import {fromText, printableText} from '../text.ts'
 import {DataRoot, directoryMode} from './data-root.ts'
@@ -118,16 +118,35 @@ export class StoreWriter implements Disposable {
     this.#write(`${metadata}/parent`, Buffer.from(parent))
   }
 
-  /** Gives names to images, which other images have no more. Call with the {@link lock}. */
-  addNames(names: ReadonlyMap<string, Digest>): void {
-    if (names.size === 0) return
+  /**
+   * Gives names to images, which other images have no more. They are written as docker looks for them, whatever is left out or
+   * not. Call with the {@link lock}.
+   *
+   * @returns ids of the images that had them, by name
+   * @see moby reference/store.go, addReference: keys are FamiliarName and FamiliarString
+   */
+  addNames(names: ReadonlyMap<string, Digest>): Map<string, string> {
+    const taken = new Map<string, string>()
+    if (names.size === 0) return taken
     const repositories = this.#readRepositories()
-    for (const [name, imageID] of names) {
-      const {repository} = splitTag(name)!
+    for (const [whole, imageID] of names) {
+      const name = familiarName(whole)
+      const repository = repositoryOf(name)
       const references = repositories.get(repository) ?? new Map<string, string>()
+      const owner = references.get(name)
+      if (owner !== undefined && owner !== imageID) taken.set(name, owner)
       repositories.set(repository, references.set(name, imageID))
     }
     this.#writeRepositories(repositories)
+    return taken
+  }
+
+  /** Writes names as docker looks for them; one that an image has already stays that image's. Call with the {@link lock}. */
+  respellNames(names: readonly string[]): void {
+    const known = new Map([...this.#readRepositories().values()].flatMap((references) => [...references]))
+    const free = names.filter((name) => !known.has(familiarName(name)))
+    this.addNames(new Map(free.map((name) => [name, known.get(name) as Digest])))
+    this.removeNames(names)
   }
 
   /** Takes names from images. Call with the {@link lock}. */

@@ -82,6 +82,14 @@ test('commit adds an image to the data-root', async (t) => {
   t.deepEqual(await topOf(selectImage(source)), ['.wh.gone', 'd', 'd/new'])
 })
 
+test('commit adds a name as docker looks for it', async (t) => {
+  const root = writeStore(t, changed)
+  const {stdout} = await commit(root, 'web', '--tag', 'docker.io/library/web:1', '--json')
+  t.deepEqual(JSON.parse(stdout.toString()).names, ['web:1'])
+  const {Repositories} = JSON.parse(readFileSync(join(root, metadataRoot('vfs'), 'repositories.json'), 'utf8'))
+  t.deepEqual(Object.keys(Repositories.web), ['web:1'])
+})
+
 test('a container that changed nothing and never ran adds a step without a layer', async (t) => {
   const root = writeStore(t, tar(), {...document, State: {FinishedAt: '0001-01-01T00:00:00Z'}})
   const target = join(scratch(t), 'same.tar')

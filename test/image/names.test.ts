@@ -15,7 +15,7 @@ test('shows names as docker does', (t) => {
     ['docker.io/app', 'app'],
     ['localhost/app:1', 'localhost/app:1'],
     ['registry:5000/library/app:1', 'registry:5000/library/app:1'],
-    ['library/app:1', 'library/app:1'],
+    ['library/app:1', 'app:1'],
     ['docker.io/', 'docker.io/'],
     ['docker.io/library/', 'library/'],
     ['mydocker.io/library/app', 'mydocker.io/library/app'],
