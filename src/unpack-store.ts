@@ -16,6 +16,7 @@ import {type CopiedImage, toNewImages} from './new-images.ts'
 import {renameImages} from './new-names.ts'
 import type {Source} from './open.ts'
 import {openDriver} from './open-driver.ts'
+import {otherDrivers} from './store/looks-like.ts'
 import {type NewTarSplit, TarSplitFile} from './store/tar-split-file.ts'
 import {TarSplitThread} from './store/tar-split-thread.ts'
 import {StoreWriter} from './store/writer.ts'
@@ -56,7 +57,8 @@ export interface UnpackStoreResult {
  * again, unless another run is at work, which could count on it. Several runs may fill one store at a time,
  * but no daemon may run on it.
  *
- * @throws {ImgtoolError} as `unpackImage`, STORE_INVALID, and LIMIT_EXCEEDED for more layers than docker mounts
+ * @throws {ImgtoolError} as `unpackImage`, STORE_INVALID, TARGET_EXISTS for a directory of something else, and LIMIT_EXCEEDED for more
+ *   layers than docker mounts
  */
 export async function unpackIntoStore(
   {source, images}: {readonly source: Source; readonly images: readonly Image[]},
@@ -72,7 +74,9 @@ export async function unpackIntoStore(
   const caveats = [describeLosses(readPrivileges()), driver.caveat].filter(Boolean)
   options.onStart?.(caveats.length > 0 ? caveats.join('. ') : undefined)
   for (const {layers} of named) if (layers.length > driver.maximumLayers) throw tooDeep(layers.length, driver)
+  const others = otherDrivers(store, name)
   using writer = new StoreWriter(store, driver)
+  if (others.length > 0) options.onWarning?.({code: 'DRIVERS_SEVERAL', message: describeDrivers(name, others)})
   const run = new Run(driver, writer, options)
   try {
     return {driver: name, images: await run.addAll(named, source), ...run.result()}
@@ -81,6 +85,14 @@ export async function unpackIntoStore(
     await run.undo(store).catch(() => {})
     throw error
   }
+}
+
+/** @see moby daemon/graphdriver/driver.go, New: vfs is never taken for what it has, and of others there may be one */
+function describeDrivers(added: DriverName, others: readonly string[]): string {
+  const [taken, ...more] = [added, ...others].filter((name) => name !== 'vfs')
+  const what =
+    more.length === 0 ? `a daemon takes ${taken}, unless it has another` : 'no daemon starts on it without a choice by'
+  return `The data-root has images of ${others.join(' and ')} as well as ${added} now: ${what} --storage-driver`
 }
 
 function tooDeep(layers: number, {name, maximumLayers}: Driver): ImgtoolError {

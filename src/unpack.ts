@@ -9,6 +9,8 @@ import {MergedTree} from './layer/merged-tree.ts'
 import {type Budget, countEntry, readLayer, startBudget} from './layer/read.ts'
 import type {Entry} from './layer/tar/entry.ts'
 import {defaultLimits, type Limits} from './limits.ts'
+import {isDataRoot} from './store/looks-like.ts'
+import {printableText} from './text.ts'
 import {startThreads, type Threads} from './threads.ts'
 
 /** How images are unpacked, whatever onto. */
@@ -79,6 +81,7 @@ export async function unpackImage(image: Image, target: string, options: UnpackO
   const {describeLosses, readPrivileges} = await import('./driver/privileges.ts')
   const force = options.force ?? false
   const losses = describeLosses(readPrivileges())
+  requireNoDataRoot(target)
   const state = checkTarget(target, {force})
   options.onStart?.(losses)
   const counter = new Counter()
@@ -122,6 +125,14 @@ export async function unpackImage(image: Image, target: string, options: UnpackO
     await threads.settled
     driver.abort()
   }
+}
+
+function requireNoDataRoot(target: string): void {
+  if (!isDataRoot(target)) return
+  const message = `Cannot unpack to "${printableText(target)}": it is a data-root of docker`
+  throw new ImgtoolError('TARGET_EXISTS', message, {
+    hint: 'Give --driver overlay, vfs or aufs to add the image to it, or another directory',
+  })
 }
 
 /** The numbers of system calls and their flags are those of these processors; the drivers are loaded only after this. */

@@ -4,6 +4,7 @@ import test, {type ExecutionContext} from 'ava'
 import type {DriverName} from '../src/driver/driver.ts'
 import {resolveV1} from '../src/ids.ts'
 import {openSource, selectImages} from '../src/open.ts'
+import {unpackImage} from '../src/unpack.ts'
 import {type UnpackStoreOptions, unpackIntoStore} from '../src/unpack-store.ts'
 import {isRoot, scratch} from './helpers/layers.ts'
 import {imageOfTars} from './helpers/memory-layers.ts'
@@ -170,6 +171,63 @@ test('a name that another image had is said to be taken, as docker load does', a
   await fill(fixture('docker-1.9-by-id.tar'), store, 'vfs', options)
   const message = `The name "moved:1" was taken from image ${images[0]!.imageID.slice(7, 19)}`
   t.deepEqual(warnings, [{code: 'NAME_TAKEN', message}])
+})
+
+test('only what could be a data-root becomes one, and nothing is mixed with what is there', async (t) => {
+  const folder = scratch(t)
+  const store = path.join(folder, 'docker')
+  await fill(fixture('docker-20.10-one.tar'), store, 'vfs')
+  const project = path.join(folder, 'project')
+  fs.mkdirSync(path.join(project, 'src'), {recursive: true})
+  fs.writeFileSync(path.join(project, 'afile'), '')
+  fs.symlinkSync('nowhere', path.join(folder, 'dangling'))
+  const refused = async (target: string, code: string, hint: string | undefined) => {
+    const before = fs.readdirSync(folder, {recursive: true}).length
+    const error = await t.throwsAsync(fill(fixture('docker-20.10-shell.tar.xz'), target, 'vfs'))
+    t.like(error, {code, details: {hint}}, error?.message)
+    t.is(fs.readdirSync(folder, {recursive: true}).length, before)
+  }
+  await refused(project, 'TARGET_EXISTS', 'Give a new directory, or the data-root of a docker')
+  for (const name of ['image', 'image/vfs', 'vfs'])
+    await refused(path.join(store, name), 'TARGET_EXISTS', `Give ${store}`)
+  await refused(path.join(project, 'afile'), 'TARGET_INVALID', undefined)
+  await refused(path.join(folder, 'dangling'), 'TARGET_INVALID', undefined)
+  for (const names of [['engine-id'], ['lost+found', 'tmp', 'volumes'], ['repositories-aufs', 'graph']]) {
+    const docker = fs.mkdtempSync(path.join(folder, 'docker-'))
+    for (const name of names) fs.mkdirSync(path.join(docker, name))
+    await fill(fixture('docker-20.10-one.tar'), docker, 'vfs')
+    fs.writeFileSync(path.join(docker, "somebody's notes"), '')
+    t.is((await fill(fixture('docker-20.10-one.tar'), docker, 'vfs')).added, 0)
+  }
+})
+
+for (const [one, other, what] of [
+  ['vfs', 'aufs', 'a daemon takes aufs, unless it has another --storage-driver'],
+  ['aufs', 'vfs', 'a daemon takes aufs, unless it has another --storage-driver'],
+  ['aufs', 'overlay2', 'no daemon starts on it without a choice by --storage-driver'],
+] as const) {
+  const run = drivers.includes(other) ? test : test.skip
+  run(`a data-root of ${one} that gets images of ${other} is said to have two drivers, once`, async (t) => {
+    const store = path.join(scratch(t), 'store')
+    const warnings: string[] = []
+    const onWarning = ({message}: {message: string}) => void warnings.push(message)
+    for (const driver of [one, one, other, other, one])
+      await fill(fixture('docker-20.10-one.tar'), store, driver, {onWarning})
+    t.deepEqual(warnings, [`The data-root has images of ${one} as well as ${other} now: ${what}`])
+  })
+}
+
+test('no root file system is unpacked over a data-root, whatever is forced', async (t) => {
+  const store = path.join(scratch(t), 'store')
+  await fill(fixture('docker-20.10-one.tar'), store, 'vfs')
+  const before = fs.readdirSync(store).toSorted()
+  await using source = await openSource(fixture('docker-20.10-one.tar'))
+  for (const force of [false, true]) {
+    const error = await t.throwsAsync(unpackImage(selectImages(source)[0]!, store, {force}))
+    const hint = 'Give --driver overlay, vfs or aufs to add the image to it, or another directory'
+    t.like(error, {code: 'TARGET_EXISTS', details: {hint}})
+  }
+  t.deepEqual(fs.readdirSync(store).toSorted(), before)
 })
 
 /** A layer with a symlink, and one with a file below it. */

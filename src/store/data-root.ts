@@ -2,15 +2,17 @@
  * The directories of docker's data-root while somebody is at work there: made where they are missing, locked against other runs
  * and daemons, and removed by a run that failed, when nobody else needs them.
  */
-import {mkdirSync, readdirSync, rmdirSync} from 'node:fs'
-import {join} from 'node:path'
+import {lstatSync, mkdirSync, readdirSync, rmdirSync, statSync} from 'node:fs'
+import {dirname, join} from 'node:path'
 import type {DriverName} from '../driver/driver.ts'
 import {makeDirectories} from '../driver/places.ts'
+import {ImgtoolError} from '../errors.ts'
 import * as os from '../os/libc.ts'
 import {fromText, printableText} from '../text.ts'
 import {requireNoDaemon} from './daemon.ts'
 import {configsName, imagesMetadataName, layersName, metadataRoot, temporaryName} from './layout.ts'
 import {takeLock} from './lock.ts'
+import {isDataRoot, mayBeDataRoot} from './looks-like.ts'
 import {attempt} from './new-file.ts'
 
 /** What was at the place of a data-root. */
@@ -39,11 +41,13 @@ export class DataRoot implements Disposable {
 
   /**
    * @param path absolute
-   * @throws {ImgtoolError} STORE_IN_USE, PERMISSION_DENIED, STORE_INVALID where a symlink is in the place of a directory
+   * @throws {ImgtoolError} STORE_IN_USE, PERMISSION_DENIED, STORE_INVALID where a symlink is in the place of a directory,
+   *   TARGET_EXISTS for a directory of something else, TARGET_INVALID for what is none
    */
   constructor(path: string, driver: DriverName) {
     this.path = path
     this.#driver = driver
+    attempt(() => requireUsable(path), `look at "${printableText(path)}"`)
     requireNoDaemon(path)
     const {before, layers} = this.#make()
     this.#before = before
@@ -143,6 +147,23 @@ function removeUnused(path: string, before: Before): void {
   if (before === 'something') return
   removeEmptyDirectories(path)
   if (before === 'nothing') removeDirectory(path)
+}
+
+/** Refuses what a data-root would be mixed with. */
+function requireUsable(path: string): void {
+  const shown = printableText(path)
+  const status = statSync(path, {throwIfNoEntry: false})
+  if (status === undefined && lstatSync(path, {throwIfNoEntry: false}) === undefined) return
+  if (!status?.isDirectory()) {
+    const what = status === undefined ? 'a symlink that leads nowhere' : 'no directory'
+    throw new ImgtoolError('TARGET_INVALID', `Cannot make a data-root at "${shown}": it is ${what}`)
+  }
+  const names = readdirSync(path)
+  if (names.length === 0 || mayBeDataRoot(path, names)) return
+  const above = [dirname(path), dirname(dirname(path))].find(isDataRoot)
+  throw new ImgtoolError('TARGET_EXISTS', `Cannot make a data-root at "${shown}": something else is in it`, {
+    hint: above === undefined ? 'Give a new directory, or the data-root of a docker' : `Give ${printableText(above)}`,
+  })
 }
 
 /** @see moby daemon/daemon_unix.go, setupDaemonRoot */
