@@ -2,7 +2,8 @@ import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../src/cli/base-command.ts'
 import {startProgress} from '../src/cli/progress.ts'
 import {imageArgument, platformFlag, progressFlag, syncFlag, tagFlag, threadsFlag} from '../src/cli/shared-options.ts'
-import {type Source, selectImage, selectImages} from '../src/open.ts'
+import {shortID} from '../src/digest.ts'
+import {type Source, selectImage, selectImagesOfNames} from '../src/open.ts'
 import {printableText} from '../src/text.ts'
 import type {UnpackResult} from '../src/unpack.ts'
 import type {UnpackStoreResult} from '../src/unpack-store.ts'
@@ -19,7 +20,7 @@ export default class Unpack extends BaseCommand<typeof Unpack> {
   static override readonly summary = "Unpack an image onto a directory, or into docker's data-root."
   static override readonly description =
     `All layers are applied in order; deletions follow the OCI specification, and every driver gives the same tree. Everything is verified before it appears, complete or not at all.
-With --driver overlay, vfs or aufs the target is a data-root of docker (such as /var/lib/docker): all images of the source are added to it as docker's storage driver keeps them, with their names, layers that are there already left alone. A daemon that is started on it afterwards has the images; none may run on it meanwhile.
+With --driver overlay, vfs or aufs the target is a data-root of docker (such as /var/lib/docker): all images of the source are added to it as docker's storage driver keeps them, with their names (of a name for several platforms, this machine's unless --platform chooses), layers that are there already left alone. A daemon that is started on it afterwards has the images; none may run on it meanwhile.
 As root the result is exact: owners, modes, times, links, devices, capabilities, holes. As anybody else, what cannot be kept is said first, and the rest is done.`
   static override readonly args = {
     image: imageArgument,
@@ -104,12 +105,13 @@ As root the result is exact: owners, modes, times, links, devices, capabilities,
     driver: UnpackStoreResult['driver'],
     options: object,
   ): Promise<{summary: string; result: Result}> {
-    const images = selectImages(source, this.platform)
+    const {tag: names = []} = this.flags
+    const images = selectImagesOfNames(source, {...this.platform, isRenamed: names.length > 0})
     const {unpackIntoStore} = await import('../src/unpack-store.ts')
     const result = await unpackIntoStore({source, images}, this.args.directory, driver, {
       ...options,
       asDockerd: this.flags['as-dockerd'],
-      names: this.flags.tag ?? [],
+      names,
       onStart: (losses) => losses !== undefined && this.say(losses),
     })
     const {added, shared} = result
@@ -119,8 +121,15 @@ As root the result is exact: owners, modes, times, links, devices, capabilities,
       `${formatCount(added, 'layer')}${there}`,
       ...countChanges(result),
     ]
-    return {summary: `Unpacked ${counts.join(', ')} with ${driver}`, result}
+    const loaded = result.images.map(describeLoaded)
+    return {summary: [...loaded, `Unpacked ${counts.join(', ')} with ${driver}`].join('\n'), result}
   }
+}
+
+/** As `docker load` does. */
+function describeLoaded({imageID, names}: UnpackStoreResult['images'][number]): string {
+  if (names.length === 0) return `Loaded image ID: ${imageID}`
+  return `Loaded image: ${names.map(printableText).join(', ')} (${shortID(imageID)})`
 }
 
 function countChanges({entries, bytes, whiteouts}: Pick<UnpackResult, 'entries' | 'bytes' | 'whiteouts'>): string[] {

@@ -99,6 +99,23 @@ export function selectImages(source: Source, options: {readonly platform?: Platf
   return matching
 }
 
+/**
+ * All images that a reference means, for what holds one image a name: of a name for several platforms, this machine's.
+ *
+ * @param options.isRenamed whether images without names get one, too
+ * @throws {ImgtoolError} IMAGE_NOT_FOUND
+ */
+export function selectImagesOfNames(
+  source: Source,
+  {isRenamed, ...options}: {readonly platform?: Platform; readonly isRenamed: boolean},
+): readonly Image[] {
+  const images = selectImages(source, options)
+  if (options.platform !== undefined) return images
+  const alike = Map.groupBy(images, ({names}) => names.join('\0'))
+  const preferred = [...alike].flatMap(([names, group]) => (names !== '' || isRenamed ? preferHost(group) : group))
+  return images.filter((image) => preferred.includes(image))
+}
+
 /** `os/architecture[/variant]`. */
 export function formatPlatform(platform: Platform): string {
   return [platform.os, platform.architecture, platform.variant].filter((part) => part !== undefined).join('/')

@@ -4,7 +4,15 @@ import process from 'node:process'
 import test, {type ExecutionContext} from 'ava'
 import {ImgtoolError} from '../src/errors.ts'
 import {findParents} from '../src/image/parents.ts'
-import {formatPlatform, openSource, parsePlatform, type Source, selectImage, selectImages} from '../src/open.ts'
+import {
+  formatPlatform,
+  openSource,
+  parsePlatform,
+  type Source,
+  selectImage,
+  selectImages,
+  selectImagesOfNames,
+} from '../src/open.ts'
 import {parseReference} from '../src/reference.ts'
 import {
   dockerMembers,
@@ -148,6 +156,16 @@ test('prefers the image for this machine where one name has one image a platform
   const source = await sourceOf(t, platformsOf({architecture: foreign}, {architecture: own}))
   t.is(selectImage(source).platform.architecture, own)
   t.is(selectImages(source).length, 2)
+})
+
+test('takes the image for this machine of each name with one image a platform', async (t) => {
+  const source = await sourceOf(t, platformsOf({architecture: foreign}, {architecture: own}))
+  const select = (options: object = {}) =>
+    selectImagesOfNames(source, {isRenamed: false, ...options}).map(({platform}) => platform.architecture)
+  t.deepEqual(select(), [own])
+  t.deepEqual(select({platform: {os: 'linux', architecture: foreign}}), [foreign])
+  const strange = await sourceOf(t, platformsOf({architecture: foreign}, {architecture: 'mips64le'}))
+  t.is(selectImagesOfNames(strange, {isRenamed: false}).length, 2)
 })
 
 test('prefers none where images of this machine have different names', async (t) => {

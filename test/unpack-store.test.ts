@@ -265,3 +265,14 @@ for (const [driver, most] of [
     t.deepEqual(fs.readdirSync(store), [])
   })
 }
+
+test('a name for several platforms is one image in a data-root, and the refusal says so', async (t) => {
+  const store = path.join(scratch(t), 'store')
+  const error = await t.throwsAsync(fill(fixture('buildah-oci-platforms.tar'), store, 'vfs', {names: ['app:1']}))
+  t.is(
+    error?.message,
+    'Cannot write "app:1" for linux/amd64 and linux/arm64/v8 to a data-root, which holds one image a name',
+  )
+  t.like(error, {code: 'IMAGE_UNSUITABLE', details: {hint: 'Choose one with --platform linux/amd64'}})
+  t.false(fs.existsSync(store))
+})
