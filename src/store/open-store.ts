@@ -86,7 +86,9 @@ export function chooseDriver(
   const isGraph = found.length === 0 && files.list(graphName) !== undefined
   const names = isGraph ? storeDrivers.filter((driver) => files.isFile(graphRepositoriesName(driver))) : found
   if (names.length === 0 && !isGraph) throw noStore(path)
-  const choices = wanted === undefined ? names : names.filter((name) => name === wanted)
+  // Docker's overlay2 is called overlay, too, where there is no other one.
+  const meant = wanted === 'overlay' && !names.includes(wanted) ? 'overlay2' : wanted
+  const choices = meant === undefined ? names : names.filter((name) => name === meant)
   const [driver] = choices
   if (driver === undefined) throw noDriver(wanted ?? 'a driver that is known', names)
   if (choices.length > 1) throw severalDrivers(path, choices)

@@ -407,6 +407,14 @@ test('a data-root of several drivers, of none, and of others is refused with wha
   t.regex((missing as ImgtoolError).details.hint!, new RegExp(`docker-root:${root}:overlay2:app:1`))
 })
 
+test('overlay is overlay2 where there is no other overlay', async (t) => {
+  const root = writeDataRoot(scratch(t), 'overlay2', [app])
+  t.is((await open(t, `${root}:overlay:app:1`)).reference.driver, 'overlay2')
+  writeDataRoot(root, 'overlay', [app])
+  t.is((await open(t, `${root}:overlay:app:1`)).reference.driver, 'overlay')
+  t.is((await open(t, `${root}:overlay2:app:1`)).reference.driver, 'overlay2')
+})
+
 test('layers that BuildKit made are read: their places have names of another kind', async (t) => {
   const root = writeDataRoot(scratch(t), 'overlay2', [other])
   const built = 'l4w1tz5d3s0xkd6d2rdmzmdba'
