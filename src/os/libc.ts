@@ -136,8 +136,9 @@ export function systemError(name: string, action: string, cause?: unknown): Imgt
       return new ImgtoolError('NO_SPACE', `Cannot ${action}: ${name}, no space, inodes or quota left`, details)
     case 'EACCES':
     case 'EPERM':
-    case 'EROFS':
       return new ImgtoolError('PERMISSION_DENIED', `Cannot ${action}: ${name}, not permitted`, details)
+    case 'EROFS':
+      return new ImgtoolError('PERMISSION_DENIED', `Cannot ${action}: the file system is read-only`, details)
     case 'ENAMETOOLONG':
       return new ImgtoolError('ENTRY_INVALID', `Cannot ${action}: a name is too long`, details)
     case 'ELOOP':

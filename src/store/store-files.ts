@@ -18,6 +18,7 @@ const chunkSize = 256 * 1024
 
 /** A directory whose files are read by path. No symlink below it is followed. Close it. */
 export class StoreFiles {
+  readonly #path: ByteString
   readonly #descriptor: number
 
   /**
@@ -25,10 +26,13 @@ export class StoreFiles {
    * @throws {ImgtoolError} SOURCE_NOT_FOUND, PERMISSION_DENIED
    */
   constructor(path: string) {
-    const descriptor = os.openAt(os.AT_FDCWD, fromText(path), os.O_PATH | os.O_DIRECTORY)
-    if (descriptor === os.ENOENT || descriptor === os.ENOTDIR)
-      throw new ImgtoolError('SOURCE_NOT_FOUND', `Cannot open "${printable(fromText(path))}": it is no directory`)
-    this.#descriptor = os.check(descriptor, 'open', fromText(path))
+    this.#path = fromText(path)
+    const descriptor = os.openAt(os.AT_FDCWD, this.#path, os.O_PATH | os.O_DIRECTORY)
+    if (descriptor === os.ENOENT || descriptor === os.ENOTDIR) {
+      const why = descriptor === os.ENOENT ? 'it is not there' : 'it is no directory'
+      throw new ImgtoolError('SOURCE_NOT_FOUND', `Cannot open "${printable(this.#path)}": ${why}`)
+    }
+    this.#descriptor = check(descriptor, 'open', this.#path)
   }
 
   close(): void {
@@ -41,6 +45,9 @@ export class StoreFiles {
     if (directory === undefined) return undefined
     try {
       return listDirectory(directory).toSorted()
+    } catch (error) {
+      const isDenied = error instanceof ImgtoolError && error.code === 'PERMISSION_DENIED'
+      throw isDenied ? denied('list', this.#full(path)) : error
     } finally {
       os.close(directory)
     }
@@ -84,7 +91,9 @@ export class StoreFiles {
     const place = this.directory(directory)
     if (place === undefined) return false
     try {
-      return os.isDirectoryAt(place, name)
+      const status = os.statusAt(place, name)
+      if (status === os.EACCES) throw denied('look for', this.#full(path))
+      return typeof status !== 'number' && (status.mode & os.S_IFMT) === os.S_IFDIR
     } finally {
       os.close(place)
     }
@@ -109,7 +118,7 @@ export class StoreFiles {
 
   /** Opens a directory; undefined where there is none. The caller closes it. */
   directory(path: ByteString): number | undefined {
-    let at = os.check(os.openAt(this.#descriptor, '.', os.O_PLACE), 'open', path)
+    let at = check(os.openAt(this.#descriptor, '.', os.O_PLACE), 'open', this.#path)
     for (const name of path.split('/').filter((part) => part !== '')) {
       const next = os.openAt(at, name, os.O_PLACE)
       os.close(at)
@@ -119,9 +128,13 @@ export class StoreFiles {
           'ARCHIVE_INVALID',
           `Cannot read "${printable(path)}": "${printable(name)}" is no directory`,
         )
-      at = os.check(next, 'open', path)
+      at = check(next, 'open', this.#full(path))
     }
     return at
+  }
+
+  #full(path: ByteString): ByteString {
+    return `${this.#path}/${path}`
   }
 
   /** @throws {ImgtoolError} BLOB_MISSING where there is none */
@@ -141,6 +154,17 @@ export class StoreFiles {
       os.close(place)
     }
   }
+}
+
+/** As {@link os.check}, with what helps whoever is not root, whose alone a data-root is. */
+function check(result: number, action: string, path: ByteString): number {
+  if (result === os.EACCES) throw denied(action, path)
+  return os.check(result, action, path)
+}
+
+function denied(action: string, path: ByteString): ImgtoolError {
+  const message = `Cannot ${action} "${printable(path)}": the system does not permit it`
+  return new ImgtoolError('PERMISSION_DENIED', message, {hint: 'Run it as root'})
 }
 
 /** Bytes of the files that hold an id or a number. */
