@@ -1,4 +1,6 @@
 /** Translates one layer between the forms that deletions have: those of storage drivers, and that of a layer's tar. */
+import {readFileSync, statSync} from 'node:fs'
+import {join} from 'node:path'
 import {openBlob} from './archive/open-blob.ts'
 import {type CompressionOptions, startCompressor} from './compression/compress.ts'
 import {standardOutput, type TarCompression} from './destination.ts'
@@ -8,10 +10,13 @@ import {ImgtoolError} from './errors.ts'
 import {Batch} from './layer/batch.ts'
 import {ChangeDecoder, type ChangeSink, type OnWarning} from './layer/change.ts'
 import {countEntry, rewriteLayer, startBudget} from './layer/read.ts'
+import type {Entry} from './layer/tar/entry.ts'
 import {endOfTar} from './layer/tar/writer.ts'
 import {TarChanges} from './layer/tar-changes.ts'
 import {defaultLimits, type Limits} from './limits.ts'
 import {explainWriteError, openNewFile, writeToStandardOutput} from './output.ts'
+import {standardInput} from './reference.ts'
+import {printableText} from './text.ts'
 import {Counter, requireSystem} from './unpack.ts'
 
 /** Where deletions are spelled: a directory as aufs or overlay have it, or a layer's tar. */
@@ -55,7 +60,7 @@ export interface TranslateResult {
  *
  * @param source directory, or for `tar` a file, compressed or not, or `-`
  * @param target directory, or for `tar` a file or `-`
- * @throws {ImgtoolError} REFERENCE_INVALID for lower layers that would mean nothing, SOURCE_NOT_FOUND, TARGET_EXISTS,
+ * @throws {ImgtoolError} REFERENCE_INVALID for lower layers that would mean nothing, and what was meant otherwise, SOURCE_NOT_FOUND, TARGET_EXISTS,
  *   TARGET_INVALID, PERMISSION_DENIED, NO_SPACE, PLATFORM_UNSUPPORTED, WHITEOUT_INVALID for what the target's form cannot say,
  *   and whatever reading a layer throws
  */
@@ -66,14 +71,16 @@ export async function translateLayer(
 ): Promise<TranslateResult> {
   requireSystem()
   checkLower(options)
+  checkPlaces(source, target, options)
   const {openLower} = await import('./driver/layer-directory.ts')
   const {from, to, lower: paths = []} = options
   const lower = openLower(paths, formOf(from) ?? formOf(to) ?? 'aufs')
   try {
     await using layer = await openLayer(source, lower, options)
-    const counter = new Counter()
+    const counter = new LayerCounter()
     if (to === 'tar') await writeTar(layer, counter, target, options)
     else await writeDirectory(layer, counter, {target, lower}, options)
+    if (from === 'tar') counter.warnOfImage(options.onWarning)
     return counter.counts()
   } finally {
     lower?.close()
@@ -85,6 +92,49 @@ function checkLower({from, to, lower = []}: TranslateOptions): void {
   const isInPlace = to === 'inplace'
   const why = isInPlace ? 'what lies below is the target itself' : 'they are directories, and both sides are tars'
   throw new ImgtoolError('REFERENCE_INVALID', `Cannot use lower layers here: ${why}`)
+}
+
+/** Refuses what was meant otherwise. */
+function checkPlaces(source: string, target: string, {from, to, lower = []}: TranslateOptions): void {
+  const refuse = (message: string, hint: string) => new ImgtoolError('REFERENCE_INVALID', `Cannot ${message}`, {hint})
+  if (from !== 'tar' && source === standardInput)
+    throw refuse('read a directory from standard input', 'Give --from tar, or ./- for a directory of that name')
+  if (to !== 'tar' && target === standardOutput)
+    throw refuse('write a directory to standard output', 'Give --to tar, or ./- for a directory of that name')
+  const directories = [...(from === 'tar' ? [] : [source]), ...lower]
+  const place = (formOf(from) ?? formOf(to)) === 'overlay' ? directories.find(isPlace) : undefined
+  if (place === undefined) return
+  const shown = printableText(place)
+  throw refuse(`read "${shown}" as a layer: it is what overlay2 has of one, with more`, `Give ${join(shown, 'diff')}`)
+}
+
+/** Whether a directory is what docker has of a layer, which is in `diff` there. @see moby daemon/graphdriver/overlay2/overlay.go */
+function isPlace(path: string): boolean {
+  try {
+    return (
+      statSync(join(path, 'diff')).isDirectory() && /^[A-Z0-9]{26}$/.test(readFileSync(join(path, 'link'), 'latin1'))
+    )
+  } catch {
+    return false
+  }
+}
+
+/** What archives of images have at their top. */
+const imageFiles: ReadonlySet<string> = new Set(['manifest.json', 'repositories', 'oci-layout'])
+
+class LayerCounter extends Counter {
+  #imageFile: string | undefined
+
+  override add(entry: Entry): void {
+    if (entry.kind === 'file' && imageFiles.has(entry.path)) this.#imageFile ??= entry.path
+    super.add(entry)
+  }
+
+  warnOfImage(warn: OnWarning | undefined): void {
+    if (this.#imageFile === undefined) return
+    const message = `The layer looks like the archive of a whole image: it has "${this.#imageFile}" at its top`
+    warn?.({code: 'LAYER_IS_IMAGE', message})
+  }
 }
 
 function formOf(form: TargetForm): DirectoryForm | undefined {

@@ -321,6 +321,38 @@ rootTest('a directory that overlay has renamed is refused, because its content i
   t.deepEqual(readdirSync(base), ['upper'])
 })
 
+test('what overlay2 has of a layer is not taken for it', async (t) => {
+  const base = scratch(t)
+  const place = join(base, 'place')
+  mkdirSync(join(place, 'diff'), {recursive: true})
+  writeFileSync(join(place, 'diff/x'), '')
+  const target = join(base, 'layer.tar')
+  const options = {from: 'overlay', to: 'tar'} as const
+  writeFileSync(join(place, 'link'), 'a file of the layer')
+  t.is((await translate(place, target, options)).entries, 3)
+  writeFileSync(join(place, 'link'), 'ABCDEFGHIJKLMNOPQRSTUVWX01')
+  const expected = {code: 'REFERENCE_INVALID', details: {hint: `Give ${place}/diff`}}
+  for (const [source, more] of [
+    [place, {}],
+    [join(place, 'diff'), {lower: [place]}],
+  ] as const)
+    t.like(await t.throwsAsync(translate(source, target, {...options, ...more, force: true})), expected)
+  t.is((await translate(join(place, 'diff'), target, {...options, force: true})).entries, 1)
+})
+
+test('the archive of a whole image is said to look like one', async (t) => {
+  const warningsOf = async (source: string) => {
+    const warnings: string[] = []
+    const onWarning = ({code}: {code: string}) => void warnings.push(code)
+    await translate(source, join(scratch(t), 'target'), {from: 'tar', to: 'aufs', onWarning})
+    return warnings
+  }
+  const fixtures = join(import.meta.dirname, '../fixtures')
+  for (const name of ['docker-20.10-one.tar', 'docker-1.7-several.tar', 'buildah-oci-platforms.tar'])
+    t.deepEqual(await warningsOf(join(fixtures, name)), ['LAYER_IS_IMAGE'])
+  t.deepEqual(await warningsOf(write(scratch(t), tar(file('app/manifest.json'), directory('repositories/')))), [])
+})
+
 test('what cannot be translated is refused, and leaves nothing behind', async (t) => {
   const base = scratch(t)
   const branch = join(base, 'branch')

@@ -44,6 +44,9 @@ test('whiteouts refuses what would mean nothing', async (t) => {
     '--from tar --to tar --lower . - x.tar':
       'Cannot use lower layers here: they are directories, and both sides are tars',
     '--from aufs --to inplace --lower . . x': 'Cannot use lower layers here: what lies below is the target itself',
+    '--from tar --to overlay - -': 'Cannot write a directory to standard output\nHint: Give --to tar, or ./-',
+    '--from tar --to inplace - -': 'Cannot write a directory to standard output',
+    '--from aufs --to tar - x.tar': 'Cannot read a directory from standard input\nHint: Give --from tar, or ./-',
     '--from tar --to tar --json - -': 'Cannot print JSON where the archive goes',
   }
   for (const [words, message] of Object.entries(refused)) {
