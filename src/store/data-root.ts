@@ -2,7 +2,7 @@
  * The directories of docker's data-root while somebody is at work there: made where they are missing, locked against other runs
  * and daemons, and removed by a run that failed, when nobody else needs them.
  */
-import {lstatSync, mkdirSync, readdirSync, rmdirSync, statSync} from 'node:fs'
+import {lstatSync, mkdirSync, readdirSync, rmdirSync, type Stats, statSync} from 'node:fs'
 import {dirname, join} from 'node:path'
 import type {DriverName} from '../driver/driver.ts'
 import {makeDirectories} from '../driver/places.ts'
@@ -152,8 +152,8 @@ function removeUnused(path: string, before: Before): void {
 /** Refuses what a data-root would be mixed with. */
 function requireUsable(path: string): void {
   const shown = printableText(path)
-  const status = statSync(path, {throwIfNoEntry: false})
-  if (status === undefined && lstatSync(path, {throwIfNoEntry: false}) === undefined) return
+  const status = statusOf(path, statSync)
+  if (status === undefined && statusOf(path, lstatSync) === undefined) return
   if (!status?.isDirectory()) {
     const what = status === undefined ? 'a symlink that leads nowhere' : 'no directory'
     throw new ImgtoolError('TARGET_INVALID', `Cannot make a data-root at "${shown}": it is ${what}`)
@@ -166,11 +166,42 @@ function requireUsable(path: string): void {
   })
 }
 
+function statusOf(path: string, inspect: typeof statSync): Stats | undefined {
+  try {
+    return inspect(path, {throwIfNoEntry: false})
+  } catch (error) {
+    if (codeOf(error) !== 'ENOTDIR') throw error
+    const message = `Cannot make a data-root at "${printableText(path)}": what is above it is no directory`
+    throw new ImgtoolError('TARGET_INVALID', message, {cause: error})
+  }
+}
+
+function codeOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException).code
+}
+
 /** @see moby daemon/daemon_unix.go, setupDaemonRoot */
 function makeRoot(path: string): Before {
-  const isNew = mkdirSync(path, {recursive: true, mode: 0o710}) !== undefined
-  if (isNew) return 'nothing'
+  if (makeWithParents(path)) return 'nothing'
   return readdirSync(path).length === 0 ? 'an empty directory' : 'something'
+}
+
+/** Node's own `recursive` says ENOENT of a file system that is read-only. @returns false for what is there */
+function makeWithParents(path: string): boolean {
+  const make = () => mkdirSync(path, {mode: 0o710})
+  try {
+    try {
+      make()
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT' || dirname(path) === path) throw error
+      makeWithParents(dirname(path))
+      make()
+    }
+    return true
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST') throw error
+    return false
+  }
 }
 
 function openDirectory(path: string): number {
