@@ -34,7 +34,15 @@ export type {EntrySink} from './layer/tar/parser.ts'
 export {defaultLimits, type Limits} from './limits.ts'
 export {type ListedFile, type ListOptions, listFiles, listLayer} from './list-files.ts'
 export {type MountResult, mountContainer, mountImage, type UnmountResult, unmountImage} from './mount-image.ts'
-export {formatPlatform, openSource, parsePlatform, type Source, selectImage, selectImages} from './open.ts'
+export {
+  formatPlatform,
+  openSource,
+  parsePlatform,
+  type Source,
+  selectImage,
+  selectImages,
+  selectImagesOfNames,
+} from './open.ts'
 export {formatReference, parseReference, type Reference} from './reference.ts'
 export {type RemoveResult, removeStoredImage} from './remove-stored.ts'
 export {type LayerSize, measureLayers} from './sizes.ts'
