@@ -1,7 +1,7 @@
 import {Args} from '@oclif/core'
 import type {ListedChanges} from '../src/changes.ts'
 import {BaseCommand} from '../src/cli/base-command.ts'
-import {containerDriverFlag, storeArgument} from '../src/cli/store-options.ts'
+import {storeArgument, storeDriverFlag} from '../src/cli/store-options.ts'
 import {changeDocument, formatChanges} from '../src/view/changes.ts'
 
 export default class Changes extends BaseCommand<typeof Changes> {
@@ -14,7 +14,7 @@ A container is known by its name, its id or how that begins. It works for the dr
     name: Args.string({description: 'container, or image', ignoreStdin: true, required: true}),
   }
   static override readonly flags = {
-    driver: containerDriverFlag,
+    driver: storeDriverFlag,
   }
   static override readonly examples = [
     '<%= config.bin %> <%= command.id %> /var/lib/docker web',
@@ -25,7 +25,8 @@ A container is known by its name, its id or how that begins. It works for the dr
   override async run(): Promise<object> {
     const {store, name} = this.args
     const {listChanges} = await import('../src/changes.ts')
-    const listed: ListedChanges = await listChanges(store, name, {driver: this.flags.driver, limits: this.limits})
+    const {limits, signal} = this
+    const listed: ListedChanges = await listChanges(store, name, {driver: this.flags.driver, limits, signal})
     this.logLines(formatChanges(listed.changes))
     return {...listed, changes: listed.changes.map(changeDocument)}
   }

@@ -4,7 +4,7 @@ import {BaseCommand} from '../src/cli/base-command.ts'
 import {checkCompressor, compressorFlags, layerCompressions} from '../src/cli/compression-flags.ts'
 import {forceFlag, tagFlag} from '../src/cli/shared-options.ts'
 import {parseSourceDateEpoch} from '../src/cli/source-date-epoch.ts'
-import {containerDriverFlag, storeArgument} from '../src/cli/store-options.ts'
+import {storeArgument, storeDriverFlag} from '../src/cli/store-options.ts'
 import type {CommitResult} from '../src/commit.ts'
 import {parseDestination, standardOutput} from '../src/destination.ts'
 import {ImgtoolError} from '../src/errors.ts'
@@ -15,7 +15,7 @@ export default class Commit extends BaseCommand<typeof Commit> {
   static override readonly summary = 'Make an image of a container, in the data-root of a docker that is stopped.'
   static override readonly description =
     `As docker commit: what the container has written becomes a layer on those of its image, and what it was run with what the image runs with. The image goes to an archive, or with --tag alone into the data-root.
-The image is as old as the end of the container, so that the same container gives the same image. It works for the drivers overlay2, vfs and aufs.
+The image is as old as the end of the container, or as one that imgtool mount --read-write made, so that the same container gives the same image. Where the image of the container is gone, its layers are enough, with a warning. It works for the drivers overlay2, vfs and aufs.
 DESTINATION is as for convert: FORMAT:PATH[:NAME], or a path that ends in .tar (docker-archive), .oci.tar (oci-archive) or a slash (oci).`
   static override readonly args = {
     store: storeArgument,
@@ -28,8 +28,12 @@ DESTINATION is as for convert: FORMAT:PATH[:NAME], or a path that ends in .tar (
       options: layerCompressions,
     })(),
     ...compressorFlags,
-    driver: containerDriverFlag,
+    driver: storeDriverFlag,
     force: forceFlag,
+    image: Flags.string({
+      description: 'to build on, where nothing says which image the container was made of',
+      helpValue: 'NAME|ID',
+    }),
     message: Flags.string({char: 'm', description: 'comment of the step in the history'}),
     tag: tagFlag,
   }
@@ -42,7 +46,7 @@ DESTINATION is as for convert: FORMAT:PATH[:NAME], or a path that ends in .tar (
   override async run(): Promise<CommitResult> {
     const {store, container} = this.args
     const destination = this.args.destination === undefined ? undefined : parseDestination(this.args.destination)
-    const {compression, compressor, driver, force, level, message, tag = [], threads} = this.flags
+    const {compression, compressor, driver, force, image, level, message, tag = [], threads} = this.flags
     if (destination === undefined) this.requireStore(tag)
     checkCompressor(compression, {compressor, level})
     if (destination?.path === standardOutput) this.requirePipe()
@@ -55,6 +59,7 @@ DESTINATION is as for convert: FORMAT:PATH[:NAME], or a path that ends in .tar (
       compressor,
       driver,
       force,
+      image,
       level,
       limits: this.limits,
       message,

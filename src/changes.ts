@@ -1,20 +1,20 @@
 /** What a container of a stopped docker has changed, or the topmost layer of an image. */
-import type {Digest} from './digest.ts'
 import type {DriverName, PlaceID} from './driver/driver.ts'
+import {isPlaceID} from './driver/place-id.ts'
 import type {ChangeKind} from './driver/union-changes.ts'
 import {ImgtoolError} from './errors.ts'
-import {chainIDs} from './image/chain.ts'
+import {findStored} from './find-stored.ts'
 import {defaultLimits, type Limits} from './limits.ts'
-import {openSource, selectImage} from './open.ts'
-import {openDriver} from './open-driver.ts'
-import type {StoreFiles} from './store/store-files.ts'
+import type {StoredContainer} from './store/containers.ts'
+import {lockStore} from './store/lock.ts'
+import {type KeptStore, openKeptStore} from './store-status.ts'
 import {type ByteString, printableText} from './text.ts'
-import {requireSystem} from './unpack.ts'
 
 export interface ListChangesOptions {
   /** Whose containers and images are meant. @default the only one there is */
-  readonly driver?: string | undefined
+  readonly driver?: DriverName | undefined
   readonly limits?: Limits | undefined
+  readonly signal?: AbortSignal | undefined
 }
 
 export interface ListedChanges {
@@ -43,69 +43,34 @@ interface Layered extends Pick<ListedChanges, 'containerID' | 'imageID'> {
 export async function listChanges(
   store: string,
   name: string,
-  {driver: wanted, limits = defaultLimits}: ListChangesOptions = {},
+  {driver: wanted, limits = defaultLimits, signal}: ListChangesOptions = {},
 ): Promise<ListedChanges> {
-  requireSystem()
-  const {StoreFiles} = await import('./store/store-files.ts')
-  const files = new StoreFiles(store)
-  try {
-    const driverName = await chooseDriver(files, store, wanted)
-    const found =
-      (await findContainer(files, driverName, name, limits)) ??
-      (await findImage(files, store, name, driverName, limits))
-    const {place, parent, ...ids} = found
-    using driver = await openDriver(driverName, store)
-    return {driver: driverName, ...ids, changes: driver.contents.changes(place, parent)}
-  } finally {
-    files.close()
+  const {findContainer} = await import('./store/containers.ts')
+  using kept = await openKeptStore(store, {driver: wanted, limits})
+  const {driver} = kept
+  const find = async () => {
+    using _ = await lockStore(store, signal)
+    const container = findContainer(kept.files, driver.name, name, limits)
+    return container === undefined ? findImage(kept, name) : layeredOf(container)
   }
+  const {place, parent, ...ids} = await find()
+  return {driver: driver.name, ...ids, changes: driver.contents.changes(place, parent)}
 }
 
-/**
- * The driver of a store whose places can be compared.
- *
- * @throws {ImgtoolError} FORMAT_UNKNOWN, IMAGE_AMBIGUOUS
- */
-export async function chooseDriver(files: StoreFiles, store: string, wanted: string | undefined): Promise<DriverName> {
-  const {chooseDriver: choose} = await import('./store/open-store.ts')
-  const {driver, isGraph} = choose(files, store, wanted)
-  if (driver !== 'overlay' && !isGraph) return driver
-  const what = isGraph ? 'docker before 1.10' : 'the driver overlay'
-  throw new ImgtoolError(
-    'FORMAT_UNKNOWN',
-    `Cannot read containers of "${printableText(store)}": it is a store of ${what}`,
-  )
-}
-
-async function findContainer(
-  files: StoreFiles,
-  driver: DriverName,
-  name: string,
-  limits: Limits,
-): Promise<Layered | undefined> {
-  const containers = await import('./store/containers.ts')
-  const found = containers.findContainer(files, driver, name, limits)
-  if (found === undefined) return undefined
-  const {id, imageID, place, parent} = found
+function layeredOf({id, imageID, place, parent}: StoredContainer): Layered {
   return {containerID: id, ...(imageID !== undefined && {imageID}), place, parent}
 }
 
-async function findImage(
-  files: StoreFiles,
-  store: string,
-  name: string,
-  driver: DriverName,
-  limits: Limits,
-): Promise<Layered> {
-  const {placeOfLayer} = await import('./store/containers.ts')
-  await using source = await openSource({transport: 'docker-root', path: store, driver, name}, {limits})
-  const {imageID, layers} = selectImage(source)
-  const chain = chainIDs(layers.map(({diffID, lostDiffID}) => (diffID ?? lostDiffID) as Digest))
-  const [place, parent] = [chain.at(-1), chain.at(-2)].map((id) => id && placeOfLayer(files, driver, id))
-  if (place === undefined)
-    throw new ImgtoolError(
-      'IMAGE_UNSUITABLE',
-      `The image "${printableText(name)}" has no layer that could change anything`,
-    )
-  return {...(imageID !== undefined && {imageID}), place, parent}
+function findImage(kept: KeptStore, name: string): Layered {
+  const state = kept.readState()
+  const refuse = (code: 'STORE_INVALID' | 'IMAGE_UNSUITABLE', why: string) =>
+    new ImgtoolError(code, `Cannot list changes of the image "${printableText(name)}": ${why}`)
+  const image = findStored(state, name)
+  if (image?.facts === undefined) throw refuse('STORE_INVALID', image?.fault ?? 'it is not there')
+  const {imageID, chain} = image
+  if (chain.length === 0) throw refuse('IMAGE_UNSUITABLE', 'it has no layer that could change anything')
+  const places = chain.slice(-2).map((chainID) => state.layers.get(chainID)?.cacheID ?? '')
+  const lost = places.findIndex((place) => !isPlaceID(place))
+  if (lost >= 0) throw refuse('STORE_INVALID', `its layer ${chain.slice(-2)[lost]} is missing`)
+  return {imageID, place: places.at(-1)!, parent: places.at(-2)}
 }

@@ -2,28 +2,33 @@
 import type {Blob} from './archive/archive.ts'
 import {rangeBlob} from './archive/file-range.ts'
 import {spool} from './archive/spool.ts'
-import {chooseDriver} from './changes.ts'
+import {findConfig, openImage} from './container-image.ts'
 import {type ConvertOptions, convertImages} from './convert.ts'
 import type {Destination} from './destination.ts'
 import {type Digest, sha256} from './digest.ts'
 import type {Driver, DriverName} from './driver/driver.ts'
 import {ImgtoolError} from './errors.ts'
-import {commitConfig} from './image/commit-config.ts'
+import {commandOf, commitConfig} from './image/commit-config.ts'
+import type {ConfigFacts} from './image/config.ts'
 import {decodeString, parseDocument, type RawValue, splitArray, splitObject} from './image/go-json.ts'
 import type {Image} from './image/model.ts'
 import {inlineHasher} from './layer/hasher.ts'
 import {endOfTar} from './layer/tar/writer.ts'
 import {defaultLimits, type Limits} from './limits.ts'
-import {openSource, type Source, selectImage} from './open.ts'
+import {selectImage} from './open.ts'
 import {openDriver} from './open-driver.ts'
 import type {StoredContainer} from './store/containers.ts'
+import {lockStore} from './store/lock.ts'
+import {openKeptStore} from './store-status.ts'
 import {type ByteString, fromText, printableText, toText} from './text.ts'
 import {requireSystem} from './unpack.ts'
 import {type UnpackStoreOptions, unpackIntoStore} from './unpack-store.ts'
 
 export interface CommitOptions extends ConvertOptions {
-  /** Whose containers are meant. @default the only one that has images */
-  readonly driver?: string | undefined
+  /** Whose containers are meant. @default the only one there is */
+  readonly driver?: DriverName | undefined
+  /** To be committed on, where nothing says which image the container was made of. @default the one with its layers */
+  readonly image?: string | undefined
   /** Of the step in the history. */
   readonly message?: string | undefined
 }
@@ -40,14 +45,15 @@ export interface CommitResult {
 
 /**
  * Commits a container, as `docker commit` does: its changes become a layer on those of its image, and what it was run with
- * what the image runs with. The image is as old as the container's end, so that the same container gives the same image.
+ * what the image runs with. The image is as old as the container's end, or as a container that imgtool made, so that the same
+ * container gives the same image. Of an image that is gone the layers are enough.
  *
  * No daemon may run on the store. The layer's tar is made in a file without a name in the temporary directory.
  *
  * @param store docker's data-root
  * @param name of the container, its id or how that begins
  * @param destination undefined to add the image to the store, under the names of the options
- * @throws {ImgtoolError} IMAGE_NOT_FOUND without the container or its image, and as {@link convertImages} and
+ * @throws {ImgtoolError} IMAGE_NOT_FOUND without the container, and as {@link findConfig}, {@link convertImages} and
  *   `unpackIntoStore`
  */
 export async function commitContainer(
@@ -58,8 +64,9 @@ export async function commitContainer(
 ): Promise<CommitResult> {
   requireSystem()
   const {limits = defaultLimits} = options
-  const {driverName, container} = await findContainer(store, name, options.driver, limits)
-  await using source = await openImageOf(store, container, driverName, limits)
+  const {driverName, container, config} = await findContainer(store, name, options, limits)
+  await using source = await openImage(store, driverName, config, limits)
+  for (const message of source.set.warnings) options.onWarning?.({code: 'ARCHIVE', message})
   using driver = await openDriver(driverName, store)
   await using layer = await openLayer(driver, container, limits)
   const image = imageOf(container, selectImage(source), layer, options.message)
@@ -86,34 +93,19 @@ function storeOptionsOf({names, threads, limits, onWarning, signal}: CommitOptio
 async function findContainer(
   store: string,
   name: string,
-  driver: string | undefined,
+  {driver, image: wanted, onWarning, signal}: CommitOptions,
   limits: Limits,
-): Promise<{driverName: DriverName; container: StoredContainer}> {
-  const {StoreFiles} = await import('./store/store-files.ts')
+): Promise<{driverName: DriverName; container: StoredContainer; config: ConfigFacts}> {
   const containers = await import('./store/containers.ts')
-  const files = new StoreFiles(store)
-  try {
-    const driverName = await chooseDriver(files, store, driver)
-    const container = containers.findContainer(files, driverName, name, limits)
-    if (container !== undefined) return {driverName, container}
-    throw new ImgtoolError('IMAGE_NOT_FOUND', `Cannot find container "${printableText(name)}" of ${driverName}`)
-  } finally {
-    files.close()
-  }
-}
-
-function openImageOf(
-  store: string,
-  {id, imageID}: StoredContainer,
-  driver: DriverName,
-  limits: Limits,
-): Promise<Source> {
-  if (imageID !== undefined) {
-    const name = imageID.replace(/^sha256:/, '')
-    return openSource({transport: 'docker-root', path: store, driver, name}, {limits})
-  }
-  const message = `The container ${id} is damaged: nothing says which image it was made of`
-  throw new ImgtoolError('STORE_INVALID', message)
+  using kept = await openKeptStore(store, {driver, limits})
+  using _ = await lockStore(store, signal)
+  const driverName = kept.driver.name
+  const container = containers.findContainer(kept.files, driverName, name, limits)
+  if (container === undefined)
+    throw new ImgtoolError('IMAGE_NOT_FOUND', `Cannot find container "${printableText(name)}" of ${driverName}`, {
+      hint: 'Run: imgtool store list',
+    })
+  return {driverName, container, config: findConfig(kept.readState(), container, {wanted, limits, onWarning})}
 }
 
 /** The container's changes as a tar. Dispose of it. */
@@ -146,7 +138,7 @@ function imageOf(
   {blob, diffID}: NewLayer,
   message: string | undefined,
 ): Image {
-  const step = {diffID, ...stepOf(container), ...(message !== undefined && {comment: fromText(message)})}
+  const step = {diffID, ...stepOf(container, image), ...(message !== undefined && {comment: fromText(message)})}
   const config = commitConfig(image.config, step)
   const layers = diffID === undefined ? image.layers : [...image.layers, {index: image.layers.length, blob, diffID}]
   return {...image, names: [], aliases: [], config, imageID: sha256(config), layers}
@@ -155,13 +147,22 @@ function imageOf(
 /** What docker says of a container that never ran. */
 const never = '0001-01-01T00:00:00Z'
 
+/** What a container does, when, and what it was run with; without docker's document, what its image says. */
+function stepOf(
+  {document, created}: StoredContainer,
+  image: Pick<Image, 'config' | 'created'>,
+): ReturnType<typeof stepOfDocument> {
+  if (document !== undefined) return stepOfDocument(document)
+  return {created: created ?? image.created ?? never, createdBy: commandOf(image.config), runConfig: undefined}
+}
+
 /** @see moby container/container.go, container/state.go */
-function stepOf({document}: StoredContainer): {
+function stepOfDocument(document: Buffer): {
   created: string
   createdBy: ByteString
   runConfig: RawValue | undefined
 } {
-  const facts = new Map(splitObject(parseDocument(document!.toString('latin1'))))
+  const facts = new Map(splitObject(parseDocument(document.toString('latin1'))))
   const text = (value: RawValue | undefined) => (value?.startsWith('"') ? decodeString(value) : undefined)
   const state = facts.get('State')
   const finished = state?.startsWith('{') ? text(new Map(splitObject(state)).get('FinishedAt')) : undefined

@@ -16,6 +16,16 @@ export function isImageID({images}: StoreState, wanted: string): boolean {
 }
 
 /**
+ * The image that a name or an ID means; undefined for a name of what is not there.
+ *
+ * @throws {ImgtoolError} as {@link findImage}
+ */
+export function findStored(state: StoreState, wanted: string): ImageState | undefined {
+  const name = findName(state, wanted)
+  return name === undefined ? findImage(state, wanted) : state.images.get(state.names.get(name)!)
+}
+
+/**
  * The image that an ID means.
  *
  * @param wanted the first 12 or more digits

@@ -2,7 +2,7 @@
 import {randomBytes} from 'node:crypto'
 import {lstatSync} from 'node:fs'
 import {resolve} from 'node:path'
-import {shortID} from './digest.ts'
+import {type Digest, shortID} from './digest.ts'
 import type {Driver, DriverName, PlaceID} from './driver/driver.ts'
 import {writeInitLayer} from './driver/init-layer.ts'
 import {
@@ -16,7 +16,7 @@ import {
 } from './driver/mounts.ts'
 import {isPlaceID} from './driver/place-id.ts'
 import {ImgtoolError} from './errors.ts'
-import {findImage, findName, isImageID} from './find-stored.ts'
+import {findName, findStored, isImageID} from './find-stored.ts'
 import {defaultLimits, type Limits} from './limits.ts'
 import {removeContainer, requireOwn} from './remove-stored.ts'
 import {findContainer, type StoredContainer} from './store/containers.ts'
@@ -88,7 +88,8 @@ export async function mountContainer(
   }
   const {imageID, top} = findTop(state, wanted)
   const mountID = newID()
-  const facts: ContainerFacts = {id: newID(), mountID, initID: `${mountID}-init`, parent: top.chainID}
+  const created = new Date().toISOString()
+  const facts = {id: newID(), mountID, initID: `${mountID}-init`, parent: top.chainID, imageID, created}
   try {
     makePlaces(driver, facts, top.cacheID)
     writer.addContainer(facts)
@@ -147,9 +148,8 @@ function makePlaces(driver: Driver, {mountID, initID}: ContainerFacts, below: Pl
   driver.create(mountID, initID)
 }
 
-function findTop(state: StoreState, wanted: string): {imageID: string; top: LayerState} {
-  const name = findName(state, wanted)
-  const image = name === undefined ? findImage(state, wanted) : state.images.get(state.names.get(name)!)
+function findTop(state: StoreState, wanted: string): {imageID: Digest; top: LayerState} {
+  const image = findStored(state, wanted)
   const refuse = (why: string) => new ImgtoolError('STORE_INVALID', `Cannot mount "${printableText(wanted)}": ${why}`)
   if (image === undefined) throw refuse('its image is not there')
   if (image.fault !== undefined) throw refuse(image.fault)

@@ -179,11 +179,16 @@ const goArchitectures: Partial<Record<string, string>> = {
   loong64: 'loong64',
 }
 
+/** What docker images for this machine say. */
+export function hostPlatform(): Platform {
+  return {os: 'linux', architecture: goArchitectures[process.arch] ?? process.arch}
+}
+
 /** The image for this machine, where the choices are one image for several platforms. */
 function preferHost(images: readonly Image[]): readonly Image[] {
   const platforms = new Set(images.map((image) => formatPlatform(image.platform)))
   if (platforms.size !== images.length) return images
-  const host = {os: 'linux', architecture: goArchitectures[process.arch] ?? process.arch}
+  const host = hostPlatform()
   const own = images.filter((image) => matches(image.platform, host))
   const sameNames = images.every((image) => image.names.join() === images[0]!.names.join())
   return own.length > 0 && sameNames ? own : images

@@ -16,9 +16,3 @@ export const storeDriverFlag = Flags.custom<DriverName>({
   options: Object.keys(drivers),
   parse: async (name) => drivers[name]!,
 })()
-
-/** For containers, which a data-root may have of drivers that nothing else is done with. */
-export const containerDriverFlag = Flags.string({
-  char: 'd',
-  description: 'whose containers are meant  [default: the only driver with images]',
-})

@@ -2,7 +2,8 @@
 import type {Digest} from '../digest.ts'
 import {type ByteString, fromText} from '../text.ts'
 import {encodeObject} from './better-config.ts'
-import {encodeString, parseDocument, type RawValue, splitArray, splitObject} from './go-json.ts'
+import {decodeString, encodeString, parseDocument, type RawValue, splitArray, splitObject} from './go-json.ts'
+import type {Platform} from './model.ts'
 
 /** What the container adds. */
 export interface CommittedStep {
@@ -33,6 +34,22 @@ export function commitConfig(config: Buffer, step: CommittedStep): Buffer {
   if (history !== undefined && history !== 'null') members.set('history', append(history, encodeStep(step)))
   if (diffID !== undefined) members.set('rootfs', addDiffID(members.get('rootfs')!, diffID))
   return Buffer.from(encodeObject([...members]), 'latin1')
+}
+
+/** The least that a config says of layers whose own config is lost; a step for each keeps steps and layers together. */
+export function configOfLayers({os, architecture, variant}: Platform, diffIDs: readonly Digest[]): Buffer {
+  const step = {created_by: '', comment: 'of an image that is lost'}
+  const config = {architecture, ...(variant !== undefined && {variant}), os, config: {}}
+  const history = diffIDs.map(() => step)
+  return Buffer.from(JSON.stringify({...config, history, rootfs: {type: 'layers', diff_ids: diffIDs}}))
+}
+
+/** What an image runs, which is what docker says of a container of it that was told nothing else. */
+export function commandOf(config: Buffer): ByteString {
+  const object = (value: RawValue | undefined) => new Map(value?.startsWith('{') ? splitObject(value) : [])
+  const words = (value: RawValue | undefined) => (value?.startsWith('[') ? splitArray(value).map(decodeString) : [])
+  const runConfig = object(object(parseDocument(config.toString('latin1'))).get('config'))
+  return [...words(runConfig.get('Entrypoint')), ...words(runConfig.get('Cmd'))].join(' ')
 }
 
 function encodeStep({diffID, created, createdBy, comment}: CommittedStep): RawValue {

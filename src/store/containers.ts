@@ -14,8 +14,12 @@ export interface StoredContainer {
   readonly id: string
   /** Undefined where docker's own file of the container is lost. */
   readonly name: string | undefined
-  /** The image that it was made of. */
+  /** The image that it was made of, which need not be there any more; undefined where nothing says it. */
   readonly imageID: string | undefined
+  /** ChainID of the layers of that image; undefined for a container of nothing. */
+  readonly chainID: string | undefined
+  /** When imgtool made it; undefined where docker did, whose document says it. */
+  readonly created: string | undefined
   readonly place: PlaceID
   /** What the place lies upon; undefined for a container of nothing. */
   readonly parent: PlaceID | undefined
@@ -45,8 +49,18 @@ export function findContainer(
   const [id] = found
   if (id === undefined) return undefined
   const facts = documents.get(id)
-  const document = facts && files.read(containerPath(id), limits.document)
-  return {id, name: facts?.Name.replace(/^\//, ''), imageID: facts?.Image, ...placesOf(files, driver, id), document}
+  const fact = (name: keyof typeof containerFile) =>
+    files.line(`${metadataRoot(driver)}/${containersName}/${id}/${containerFile[name]}`)
+  return {
+    id,
+    name: facts?.Name.replace(/^\//, ''),
+    imageID: facts?.Image ?? fact('imageID'),
+    chainID: fact('parent'),
+    created: fact('created'),
+    place: requirePlace(fact('mountID'), id),
+    parent: parentOf(files, driver, id, {initID: fact('initID'), chainID: fact('parent')}),
+    document: facts && files.read(containerPath(id), limits.document),
+  }
 }
 
 /** What a damaged file says is lost; the files of the container are not. */
@@ -61,12 +75,14 @@ function readDocument(files: StoreFiles, id: string, limits: Limits) {
   }
 }
 
-function placesOf(files: StoreFiles, driver: string, id: string): Pick<StoredContainer, 'place' | 'parent'> {
-  const fact = (name: keyof typeof containerFile) =>
-    files.line(`${metadataRoot(driver)}/${containersName}/${id}/${containerFile[name]}`)
-  const chainID = fact('parent')
-  const parent = fact('initID') ?? (chainID === undefined ? undefined : placeOfLayer(files, driver, chainID))
-  return {place: requirePlace(fact('mountID'), id), parent: parent === undefined ? undefined : requirePlace(parent, id)}
+function parentOf(
+  files: StoreFiles,
+  driver: string,
+  id: string,
+  {initID, chainID}: {readonly initID: string | undefined; readonly chainID: string | undefined},
+): PlaceID | undefined {
+  const parent = initID ?? (chainID === undefined ? undefined : placeOfLayer(files, driver, chainID))
+  return parent === undefined ? undefined : requirePlace(parent, id)
 }
 
 /** The driver's id of a layer; empty where the store has none. */

@@ -43,6 +43,10 @@ export const containerFile = {
   initID: 'init-id',
   /** ChainID of the image's layers. */
   parent: 'parent',
+  /** Image ID, where imgtool made the container: docker has it in a document of its own, and does not look at this. */
+  imageID: 'imgtool-image',
+  /** When imgtool made it, RFC 3339. */
+  created: 'imgtool-created',
 } as const
 
 /** What docker knows of a container, below the data-root. */

@@ -44,6 +44,18 @@ export function readMetadata(files: StoreFiles, layers: StoreLayers, limits: Lim
   return reader
 }
 
+/** As {@link readMetadata}, of one image, whose config need not be in the store. */
+export function readOneImage(
+  config: ConfigFacts,
+  files: StoreFiles,
+  layers: StoreLayers,
+  limits: Limits,
+): StoreMembers {
+  const reader = new MetadataReader(files, layers, limits)
+  reader.readOne(config)
+  return reader
+}
+
 class MetadataReader implements StoreMembers {
   readonly members: StoreMembers['members'] = new Map()
   readonly warnings: string[] = []
@@ -73,6 +85,11 @@ class MetadataReader implements StoreMembers {
       return {...this.#addImage(image), ...(ids.has(parent) && {Parent: parent})}
     })
     this.#add(dockerManifestName, Buffer.from(JSON.stringify(manifest)))
+  }
+
+  readOne(facts: ConfigFacts): void {
+    const item = this.#addImage({facts, parent: undefined, names: []})
+    this.#add(dockerManifestName, Buffer.from(JSON.stringify([item])))
   }
 
   #readConfigs(): Map<Digest, Stored> {

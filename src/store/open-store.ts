@@ -6,13 +6,14 @@ import type {Archive, Blob, Member} from '../archive/archive.ts'
 import {findBlob} from '../archive/names.ts'
 import type {Digest} from '../digest.ts'
 import {ImgtoolError} from '../errors.ts'
+import type {ConfigFacts} from '../image/config.ts'
 import type {ImageSet} from '../image/model.ts'
 import {readImages} from '../image/read-images.ts'
 import type {Limits} from '../limits.ts'
 import {type ByteString, printableText} from '../text.ts'
 import {readGraph} from './graph.ts'
 import {configsName, graphName, graphRepositoriesName, metadataRoot, type StoreDriver, storeDrivers} from './layout.ts'
-import {readMetadata} from './metadata.ts'
+import {readMetadata, readOneImage} from './metadata.ts'
 import {StoreFiles} from './store-files.ts'
 import {StoreLayers} from './store-layers.ts'
 
@@ -56,7 +57,33 @@ export function openStore(path: string, driver: string | undefined, limits: Limi
 function openFiles(files: StoreFiles, path: string, wanted: string | undefined, limits: Limits): Store {
   const {driver, isGraph} = chooseDriver(files, path, wanted)
   const layers = new StoreLayers(files, driver, limits)
-  const {members, warnings} = (isGraph ? readGraph : readMetadata)(files, layers, limits)
+  return openMembers((isGraph ? readGraph : readMetadata)(files, layers, limits), files, path, layers, limits)
+}
+
+/**
+ * Opens a data-root as an archive of one image, whose config need not be there.
+ *
+ * @throws {ImgtoolError} as {@link openStore}
+ */
+export function openOneImage(path: string, driver: StoreDriver, config: ConfigFacts, limits: Limits): Store {
+  const files = new StoreFiles(path)
+  try {
+    const layers = new StoreLayers(files, driver, limits)
+    return openMembers(readOneImage(config, files, layers, limits), files, path, layers, limits)
+  } catch (error) {
+    files.close()
+    throw error
+  }
+}
+
+/** @param files is closed with the archive */
+function openMembers(
+  {members, warnings}: StoreMembers,
+  files: StoreFiles,
+  path: string,
+  layers: StoreLayers,
+  limits: Limits,
+): Store {
   const close = async () => {
     layers.close()
     files.close()
@@ -69,7 +96,7 @@ function openFiles(files: StoreFiles, path: string, wanted: string | undefined, 
     close,
     [Symbol.asyncDispose]: close,
   }
-  return {driver, archive, readImages: () => readStoreImages(archive, layers, warnings, limits)}
+  return {driver: layers.driver, archive, readImages: () => readStoreImages(archive, layers, warnings, limits)}
 }
 
 /**

@@ -46,6 +46,9 @@ export interface ContainerFacts {
   readonly initID: string
   /** ChainID of the image's layers. */
   readonly parent: Digest
+  readonly imageID: Digest
+  /** RFC 3339. */
+  readonly created: string
 }
 
 const noTarget = ''
@@ -177,13 +180,13 @@ export class StoreWriter implements Disposable {
   }
 
   /** Makes places those of a container, which keeps them and what they lie on. Call with the {@link lock}. */
-  addContainer({id, mountID, initID, parent}: ContainerFacts): void {
+  addContainer({id, ...facts}: ContainerFacts): void {
     const aside = join(this.#root, temporaryName, stagingName(noTarget))
-    const files = {[containerFile.mountID]: mountID, [containerFile.initID]: initID, [containerFile.parent]: parent}
     this.#dataRoot.makeDirectories(containersName)
     this.#attempt(() => {
       mkdirSync(aside, {mode: directoryMode})
-      for (const [name, text] of Object.entries(files)) writeNew(join(aside, name), Buffer.from(text))
+      for (const [name, text] of Object.entries(facts))
+        writeNew(join(aside, containerFile[name as keyof typeof facts]), Buffer.from(text))
       renameSync(aside, join(this.#root, containersName, id))
     })
   }

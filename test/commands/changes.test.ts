@@ -73,9 +73,9 @@ test('changes says what is missing, ambiguous or damaged', async (t) => {
     t.is(stdout.toString(), '')
     t.regex(stderr, message)
   }
-  await refused('none', /Cannot find image "none"/)
+  await refused('none', /Cannot find image "none" in the store\nHint: Run: imgtool store list/)
   await refused('1234567', /Several containers are called "1234567": 12345678aaaa, 12345679bbbb\nHint: /)
-  await refused('web', /Cannot read images of aufs/, '--driver', 'aufs')
+  await refused('web', /Cannot find a data-root of docker with aufs/, '--driver', 'aufs')
   writeContainer(root, webID, {'mount-id': '../../../outside'})
   await refused('web', new RegExp(`The container ${webID} is damaged`))
   writeContainer(root, webID, {'mount-id': 'd'.repeat(64)})
@@ -83,5 +83,5 @@ test('changes says what is missing, ambiguous or damaged', async (t) => {
   writeFileSync(join(root, `containers/${webID}/config.v2.json`), '{')
   await refused('web', /Cannot find image "web"/)
   rmSync(join(root, 'image'), {recursive: true})
-  await refused('web', /as a docker data-root/)
+  await refused('web', /Cannot find a data-root of docker/)
 })

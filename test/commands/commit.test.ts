@@ -1,10 +1,11 @@
-import {mkdirSync, readdirSync, readFileSync} from 'node:fs'
+import {mkdirSync, readdirSync, readFileSync, rmSync} from 'node:fs'
 import {join} from 'node:path'
 import test, {type ExecutionContext} from 'ava'
 import {chainIDs} from '../../src/image/chain.ts'
 import {type Image, openSource, readLayer, selectImage, sha256} from '../../src/index.ts'
 import {startBudget} from '../../src/layer/read.ts'
 import {defaultLimits} from '../../src/limits.ts'
+import {hostPlatform} from '../../src/open.ts'
 import {contentPath, metadataRoot} from '../../src/store/layout.ts'
 import {spawnImgtool} from '../helpers/cli.ts'
 import {apply, imageIDOf, type StoredRecipe, write, writeDataRoot} from '../helpers/data-root.ts'
@@ -14,6 +15,8 @@ import {directory, file, tar} from '../helpers/tar.ts'
 
 const base = tar(directory('d/'), file('d/x', 'x'), file('gone', 'gone'))
 const app: StoredRecipe = {names: ['app:1'], layers: [base]}
+const otherApp: StoredRecipe = {names: ['other:1'], layers: [tar(file('other'))]}
+const lostID = `sha256:${'e'.repeat(64)}`
 const webID = 'a'.repeat(64)
 const mountID = 'c'.repeat(64)
 const document = {
@@ -27,8 +30,13 @@ const document = {
 }
 
 /** A data-root with a container that has made changes. */
-function writeStore(t: ExecutionContext, layer: Buffer, facts: object = document): string {
-  const root = writeDataRoot(scratch(t), 'vfs', [app])
+function writeStore(
+  t: ExecutionContext,
+  layer: Buffer,
+  facts: object | undefined = document,
+  images: readonly StoredRecipe[] = [app, otherApp],
+): string {
+  const root = writeDataRoot(scratch(t), 'vfs', images)
   const place = join(root, contentPath('vfs', mountID))
   mkdirSync(place, {recursive: true})
   for (const each of [base, layer]) apply(place, each, true)
@@ -78,7 +86,7 @@ test('commit adds an image to the data-root', async (t) => {
   const {status, stderr} = await commit(root, 'web', '--tag', 'web:1')
   t.is(status, 0, stderr)
   await using source = await openSource(`docker-root:${root}:web:1`)
-  t.deepEqual(source.set.images.flatMap(({names}) => names).toSorted(), ['app:1', 'web:1'])
+  t.deepEqual(source.set.images.flatMap(({names}) => names).toSorted(), ['app:1', 'other:1', 'web:1'])
   t.deepEqual(await topOf(selectImage(source)), ['.wh.gone', 'd', 'd/new'])
 })
 
@@ -100,6 +108,83 @@ test('a container that changed nothing and never ran adds a step without a layer
   t.deepEqual([layers.length, history.at(-1)!.emptyLayer, created, names], [1, true, document.Created, []])
 })
 
+/** What docker does not know of: a container that imgtool made. */
+function makeOwn(root: string, facts: Record<string, string>): void {
+  rmSync(join(root, 'containers'), {recursive: true})
+  for (const [name, text] of Object.entries(facts))
+    write(join(root, metadataRoot('vfs'), 'layerdb/mounts', webID, name), text)
+}
+
+const runs: StoredRecipe = {
+  ...app,
+  config: {config: {Env: ['A=<b>'], Entrypoint: ['/bin/sh', '-c'], Cmd: ['echo <x>']}},
+}
+const twin: StoredRecipe = {...app, names: ['twin:1'], config: {config: {Cmd: ['/twin']}}}
+
+test('a container that imgtool made becomes what its image runs, as old as the container', async (t) => {
+  const root = writeStore(t, changed, document, [runs, twin])
+  makeOwn(root, {'imgtool-image': imageIDOf(runs), 'imgtool-created': '2022-02-02T02:02:02.222Z'})
+  const target = join(scratch(t), 'own.tar')
+  const {status, stderr} = await commit(root, webID, target)
+  t.is(status, 0, stderr)
+  await using source = await openSource(target)
+  const image = selectImage(source)
+  t.deepEqual(JSON.parse(image.config.toString()).config, {...(runs.config as {config: object}).config})
+  t.is(image.created, '2022-02-02T02:02:02.222Z')
+  t.deepEqual(image.history.at(-1), {
+    created: '2022-02-02T02:02:02.222Z',
+    createdBy: '/bin/sh -c echo <x>',
+    emptyLayer: false,
+  })
+  t.deepEqual(await topOf(image), ['.wh.gone', 'd', 'd/new'])
+})
+
+test('a container that does not say its image is of the one that has its layers, or of the one that is named', async (t) => {
+  const createdBy = async (root: string, ...words: string[]) => {
+    const target = join(scratch(t), 'new.tar')
+    const {status, stderr} = await commit(root, webID, target, ...words)
+    t.is(status, 0, stderr)
+    await using source = await openSource(target)
+    return selectImage(source).history.at(-1)!.createdBy
+  }
+  const alone = writeStore(t, changed, document, [runs, otherApp])
+  makeOwn(alone, {})
+  t.is(await createdBy(alone), '/bin/sh -c echo <x>')
+  const several = writeStore(t, changed, document, [runs, twin])
+  makeOwn(several, {})
+  const {status, stderr} = await commit(several, webID, join(scratch(t), 'none.tar'))
+  t.is(status, 1)
+  const shown = [runs, twin].map((recipe) => `--image ${imageIDOf(recipe).slice(7, 19)}`).toSorted()
+  t.regex(stderr, /Nothing says which of 2 images the container aaaaaaaaaaaa was made of\nHint: Name one: --image /)
+  for (const choice of shown) t.true(stderr.includes(choice), choice)
+  t.is(await createdBy(several, '--image', 'twin:1'), '/twin')
+  t.is(await createdBy(several, '--image', imageIDOf(runs).slice(7, 19)), '/bin/sh -c echo <x>')
+})
+
+test('a container whose image is gone is committed on the layers alone', async (t) => {
+  const arm: StoredRecipe = {...otherApp, config: {architecture: 'arm64', variant: 'v8'}}
+  for (const [others, platform] of [
+    [[arm], {os: 'linux', architecture: 'arm64', variant: 'v8'}],
+    [[], hostPlatform()],
+  ] as const) {
+    const root = writeStore(t, changed, document, [app, ...others])
+    rmSync(join(root, metadataRoot('vfs'), 'imagedb/content/sha256', imageIDOf(app).slice(7)))
+    write(join(root, metadataRoot('vfs'), 'repositories.json'), '{"Repositories":{}}')
+    const target = join(scratch(t), 'web.tar')
+    const {status, stderr} = await commit(root, 'web', target)
+    t.is(status, 0, stderr)
+    t.regex(stderr, /Warning: Its image [0-9a-f]{12} is gone or damaged: /)
+    await using source = await openSource(target)
+    const image = selectImage(source)
+    t.deepEqual([image.platform, image.history.length, image.layers.length], [platform, 2, 2])
+    t.deepEqual(JSON.parse(image.config.toString()).config, document.Config)
+    t.is(image.created, document.State.FinishedAt)
+    t.is((await commit(root, 'web', '--tag', 'web:1')).status, 0)
+    await using stored = await openSource(`docker-root:${root}:web:1`)
+    t.is(selectImage(stored).imageID, image.imageID)
+  }
+})
+
 test('commit says what is missing, and writes nothing', async (t) => {
   const folder = scratch(t)
   const target = join(folder, 'new.tar')
@@ -112,9 +197,11 @@ test('commit says what is missing, and writes nothing', async (t) => {
   await refused(root, /Cannot find container "none" of vfs/, 'none', target)
   await refused(root, /Cannot commit to nowhere\nHint: Give DESTINATION, or --tag/, 'web')
   await refused(root, /Cannot use --force: it is for use with DESTINATION only/, 'web', '--force', '--tag', 'x:1')
-  const {Image: _, ...nameless} = document
-  await refused(writeStore(t, changed, nameless), /nothing says which image/, 'web', target)
-  const other = {...document, Image: `sha256:${'e'.repeat(64)}`}
-  await refused(writeStore(t, changed, other), /Cannot find image "e+"/, 'web', target)
+  const baseless = writeStore(t, changed, {...document, Image: lostID})
+  write(join(baseless, metadataRoot('vfs'), 'layerdb/mounts', webID, 'init-id'), `${mountID}-init`)
+  rmSync(join(baseless, metadataRoot('vfs'), 'layerdb/sha256'), {recursive: true})
+  await refused(baseless, /its image and layers of it are gone/, 'web', target)
+  await refused(root, /its layers are not those of the container/, 'web', target, '--image', 'other:1')
+  await refused(root, /Cannot find image "none" in the store/, 'web', target, '--image', 'none')
   t.deepEqual(readdirSync(folder), [])
 })

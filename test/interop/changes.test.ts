@@ -78,6 +78,57 @@ for (const driver of ['overlay2', 'vfs'] as const) {
   })
 }
 
+for (const driver of ['overlay2', 'vfs'] as const) {
+  interopTest(`containers of imgtool, and of ${driver} without an image, become images that docker runs`, async (t) => {
+    const directory = join(scratch, `own-${driver}`)
+    const target = mkdtempSync(join(scratch, 'own-mount-'))
+    const recipes = ['one', 'two'].map((name) => ({
+      names: [`${name}:1`],
+      layers: [base, top],
+      config: {config: {Cmd: ['/bin/cat', '/etc/changed'], Env: [`NAME=${name}`]}},
+    }))
+    const archive = join(scratch, `own-${driver}.tar`)
+    writeFileSync(archive, tarOf(dockerMembers(recipes)))
+    const first = await startDockerd(directory, driver)
+    try {
+      await first.docker('load', '--input', archive)
+      await first.docker('create', '--network=none', '--name', 'theirs', 'one:1')
+    } finally {
+      await first.stop()
+    }
+    const {status, stdout, stderr} = await spawnImgtool([
+      ...['mount', 'two:1', target, '--store', first.dataRoot, '--read-write'],
+    ])
+    t.is(status, 0, stderr)
+    const id = stdout.toString().trim()
+    writeFileSync(join(target, 'etc/changed'), 'ours')
+    await imgtool(t, 'umount', target)
+    const again = await startDockerd(directory, driver)
+    try {
+      t.regex(await again.docker('ps', '--all'), /theirs/)
+      await again.docker('rmi', '--force', 'one:1')
+    } finally {
+      await again.stop()
+    }
+    await imgtool(t, 'commit', first.dataRoot, id, '--tag', 'ours:1')
+    await imgtool(t, 'commit', first.dataRoot, 'theirs', '--tag', 'rescued:1')
+    const last = await startDockerd(directory, driver)
+    try {
+      for (const [name, text, image] of [
+        ['ours:1', 'ours', 'two'],
+        ['rescued:1', 'by the top', 'one'],
+      ] as const) {
+        t.is(await last.docker('run', '--network=none', '--rm', name), text)
+        t.true((await last.docker('inspect', '--format', '{{json .Config.Env}}', name)).includes(`NAME=${image}`))
+        const steps = await last.docker('history', '--no-trunc', '--format', '{{.CreatedBy}}', name)
+        t.is(steps.split('\n')[0], '/bin/cat /etc/changed')
+      }
+    } finally {
+      await last.stop()
+    }
+  })
+}
+
 /** A container that docker made is mounted, and goes on there. */
 async function showsContainer(t: ExecutionContext, store: string, driver: string): Promise<void> {
   const target = mkdtempSync(join(scratch, 'mount-'))
