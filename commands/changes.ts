@@ -8,7 +8,7 @@ export default class Changes extends BaseCommand<typeof Changes> {
   static override readonly summary = 'List what a container has changed, in the data-root of a docker that is stopped.'
   static override readonly description =
     `As docker diff: A is added, C changed, D deleted; a directory is changed with anything that is in it. Of an image, what its topmost layer has changed.
-A container is known by its name, its id or how that begins. It works for the drivers overlay2, vfs and aufs, and nothing is written.`
+A container is known by its name, or the first 12 or more digits of its id: see imgtool store list. It works for the drivers overlay2, vfs and aufs, and nothing is written.`
   static override readonly args = {
     store: storeArgument,
     name: Args.string({description: 'container, or image', ignoreStdin: true, required: true}),
@@ -18,7 +18,7 @@ A container is known by its name, its id or how that begins. It works for the dr
   }
   static override readonly examples = [
     '<%= config.bin %> <%= command.id %> /var/lib/docker web',
-    '<%= config.bin %> <%= command.id %> /mnt/olddisk/docker 4f1a --json | jq -r ".changes[].path"',
+    '<%= config.bin %> <%= command.id %> /mnt/olddisk/docker 4f1a27c80b3d --json | jq -r ".changes[].path"',
     '<%= config.bin %> <%= command.id %> /var/lib/docker app:1.0',
   ]
 

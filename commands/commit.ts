@@ -19,7 +19,11 @@ The image is as old as the end of the container, or as one that imgtool mount --
 DESTINATION is as for convert: FORMAT:PATH[:NAME], or a path that ends in .tar (docker-archive), .oci.tar (oci-archive) or a slash (oci).`
   static override readonly args = {
     store: storeArgument,
-    container: Args.string({description: 'its name, its id or how that begins', ignoreStdin: true, required: true}),
+    container: Args.string({
+      description: 'its name, or the first 12 or more digits of its id',
+      ignoreStdin: true,
+      required: true,
+    }),
     destination: Args.string({description: 'where the image goes  [default: the data-root]', ignoreStdin: true}),
   }
   static override readonly flags = {
@@ -39,7 +43,7 @@ DESTINATION is as for convert: FORMAT:PATH[:NAME], or a path that ends in .tar (
   }
   static override readonly examples = [
     '<%= config.bin %> <%= command.id %> /mnt/olddisk/docker web web.tar --tag web:rescued',
-    '<%= config.bin %> <%= command.id %> /var/lib/docker 4f1a oci:layout:1.0',
+    '<%= config.bin %> <%= command.id %> /var/lib/docker 4f1a27c80b3d oci:layout:1.0',
     '<%= config.bin %> <%= command.id %> /var/lib/docker web --tag web:fixed',
   ]
 

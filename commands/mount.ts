@@ -12,7 +12,7 @@ With --read-write an image is mounted as docker does for a container: what is wr
 Needs root, or a user namespace. No daemon may run on the data-root while this is called.`
   static override readonly args = {
     image: Args.string({
-      description: 'name, or the first 12 or more digits of an image ID; or a container, by its name or id',
+      description: 'name, or the first 12 or more digits of an image ID; or of a container',
       ignoreStdin: true,
       required: true,
     }),

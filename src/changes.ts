@@ -37,7 +37,7 @@ interface Layered extends Pick<ListedChanges, 'containerID' | 'imageID'> {
  * on the store. Reads no contents; with overlay2 and aufs only directories that the layer has, with vfs two whole trees.
  *
  * @param store docker's data-root
- * @param name of a container, its id or how that begins; else an image as in a reference
+ * @param name of a container, or the first 12 or more digits of its id; else of an image, likewise
  * @throws {ImgtoolError} SOURCE_NOT_FOUND, FORMAT_UNKNOWN, IMAGE_NOT_FOUND, IMAGE_AMBIGUOUS, STORE_INVALID, PERMISSION_DENIED
  */
 export async function listChanges(

@@ -51,7 +51,7 @@ export interface CommitResult {
  * No daemon may run on the store. The layer's tar is made in a file without a name in the temporary directory.
  *
  * @param store docker's data-root
- * @param name of the container, its id or how that begins
+ * @param name of the container, or the first 12 or more digits of its id
  * @param destination undefined to add the image to the store, under the names of the options
  * @throws {ImgtoolError} IMAGE_NOT_FOUND without the container, and as {@link findConfig}, {@link convertImages} and
  *   `unpackIntoStore`

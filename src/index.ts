@@ -47,7 +47,15 @@ export {formatReference, parseReference, type Reference} from './reference.ts'
 export {type RemoveResult, removeStoredImage} from './remove-stored.ts'
 export {type LayerSize, measureLayers} from './sizes.ts'
 export {type SquashOptions, type SquashResult, squashImage} from './squash.ts'
-export {listStore, type StoredImage, type StoreOptions, type StoreStatus, storeStatus} from './store-status.ts'
+export {
+  type ListedContainer,
+  listContainers,
+  listStore,
+  type StoredImage,
+  type StoreOptions,
+  type StoreStatus,
+  storeStatus,
+} from './store-status.ts'
 export {type ByteString, fromText, isText, printable, printableText, toText} from './text.ts'
 export {type Progress, type UnpackOptions, type UnpackResult, unpackImage} from './unpack.ts'
 export {type UnpackStoreOptions, type UnpackStoreResult, unpackIntoStore} from './unpack-store.ts'

@@ -38,7 +38,7 @@ export interface MountResult {
 /**
  * Mounts an image or a container in an empty directory, for reading.
  *
- * @param wanted a name, or the first 12 or more digits of an image ID; else the name of a container, its id or how that begins
+ * @param wanted a name, or the first 12 or more digits of an image ID; else of a container, likewise
  * @throws {ImgtoolError} IMAGE_NOT_FOUND, IMAGE_AMBIGUOUS, IMAGE_USED for a container that is mounted, STORE_INVALID for what is
  *   not whole, TARGET_INVALID, TARGET_EXISTS, PERMISSION_DENIED, PLATFORM_UNSUPPORTED, and as `storeStatus`
  */

@@ -2,8 +2,11 @@
 import {resolve} from 'node:path'
 import type {Digest} from './digest.ts'
 import type {Driver, DriverName} from './driver/driver.ts'
+import {findMountOfPlace} from './driver/mounts.ts'
+import {isPlaceID} from './driver/place-id.ts'
 import {defaultLimits, type Limits} from './limits.ts'
 import {openDriver} from './open-driver.ts'
+import {listContainers as listNames} from './store/containers.ts'
 import {lockStore} from './store/lock.ts'
 import {openStoreFiles} from './store/open-files.ts'
 import {readState, type StoreState} from './store/state.ts'
@@ -94,6 +97,44 @@ export interface StoredImage {
   readonly size: number
   /** Why it cannot be used. */
   readonly damage?: string
+}
+
+/** A container of a store. */
+export interface ListedContainer {
+  readonly containerID: string
+  /** Absent for a container that imgtool made, and where docker's own file of it is lost. */
+  readonly name?: string
+  /** Absent where nothing says which image it was made of; that image need not be there. */
+  readonly imageID?: string
+  readonly isMounted: boolean
+  /** Why it cannot be used. */
+  readonly damage?: string
+}
+
+/**
+ * Lists all containers of a store, docker's and imgtool's own, damaged ones, too; by name, those without one last.
+ *
+ * @throws {ImgtoolError} as {@link storeStatus}
+ */
+export async function listContainers(store: string, options: StoreOptions = {}): Promise<ListedContainer[]> {
+  using kept = await openKeptStore(store, options)
+  using _ = await lockStore(store, options.signal)
+  const {containers} = kept.readState()
+  const places = new Map(containers.map((container) => [container.id, container.places]))
+  const named = listNames(kept.files, kept.driver.name, options.limits ?? defaultLimits)
+  const listed = named.map(({id, name, imageID}): ListedContainer => {
+    const own = places.get(id) ?? []
+    const isLost = own.some((place) => !isPlaceID(place) || !kept.driver.exists(place))
+    return {
+      containerID: id,
+      ...(name !== undefined && {name}),
+      ...(imageID !== undefined && {imageID}),
+      isMounted: findMountOfPlace(own) !== undefined,
+      ...(isLost && {damage: 'its files are missing'}),
+    }
+  })
+  const key = ({name, containerID}: ListedContainer) => (name === undefined ? `1${containerID}` : `0${name}`)
+  return listed.toSorted((one, other) => (key(one) < key(other) ? -1 : 1))
 }
 
 /**

@@ -10,12 +10,16 @@ import {printableText} from '../text.ts'
 import {containerFile, containerPath, containersName, isID, layerFile, layerPath, metadataRoot} from './layout.ts'
 import type {StoreFiles} from './store-files.ts'
 
-export interface StoredContainer {
+/** What a container is called. */
+export interface ContainerNames {
   readonly id: string
-  /** Undefined where docker's own file of the container is lost. */
+  /** Undefined for a container that imgtool made, and where docker's own file of it is lost. */
   readonly name: string | undefined
   /** The image that it was made of, which need not be there any more; undefined where nothing says it. */
   readonly imageID: string | undefined
+}
+
+export interface StoredContainer extends ContainerNames {
   /** ChainID of the layers of that image; undefined for a container of nothing. */
   readonly chainID: string | undefined
   /** When imgtool made it; undefined where docker did, whose document says it. */
@@ -30,7 +34,9 @@ export interface StoredContainer {
 const containerSchema = v.object({Name: v.string(), Image: v.optional(v.string())})
 
 /**
- * Finds a container by its name, its id, or how its id begins.
+ * Finds a container.
+ *
+ * @param wanted its name, or the first 12 or more digits of its id
  *
  * @returns undefined where there is none
  * @throws {ImgtoolError} IMAGE_AMBIGUOUS where several ids begin so, STORE_INVALID for a container that is damaged
@@ -41,26 +47,37 @@ export function findContainer(
   wanted: string,
   limits: Limits,
 ): StoredContainer | undefined {
-  const ids = (files.list(`${metadataRoot(driver)}/${containersName}`) ?? []).filter(isID)
-  const documents = new Map(ids.map((id) => [id, readDocument(files, id, limits)]))
-  const named = ids.filter((id) => documents.get(id)?.Name.replace(/^\//, '') === wanted)
-  const found = named.length > 0 ? named : ids.filter((id) => wanted !== '' && id.startsWith(wanted))
+  const all = listContainers(files, driver, limits)
+  const named = all.filter(({name}) => name === wanted)
+  const isPrefix = /^[0-9a-f]{12,64}$/.test(wanted)
+  const found = named.length > 0 ? named : all.filter(({id}) => isPrefix && id.startsWith(wanted))
   if (found.length > 1) throw ambiguous(wanted, found)
-  const [id] = found
-  if (id === undefined) return undefined
-  const facts = documents.get(id)
-  const fact = (name: keyof typeof containerFile) =>
-    files.line(`${metadataRoot(driver)}/${containersName}/${id}/${containerFile[name]}`)
+  const [names] = found
+  if (names === undefined) return undefined
+  const {id} = names
+  const fact = (name: keyof typeof containerFile) => readFact(files, driver, id, name)
   return {
-    id,
-    name: facts?.Name.replace(/^\//, ''),
-    imageID: facts?.Image ?? fact('imageID'),
+    ...names,
     chainID: fact('parent'),
     created: fact('created'),
     place: requirePlace(fact('mountID'), id),
     parent: parentOf(files, driver, id, {initID: fact('initID'), chainID: fact('parent')}),
-    document: facts && files.read(containerPath(id), limits.document),
+    document: readDocument(files, id, limits) && files.read(containerPath(id), limits.document),
   }
+}
+
+/** Sorted by id. */
+export function listContainers(files: StoreFiles, driver: string, limits: Limits): ContainerNames[] {
+  const ids = (files.list(`${metadataRoot(driver)}/${containersName}`) ?? []).filter(isID)
+  return ids.map((id) => {
+    const document = readDocument(files, id, limits)
+    const imageID = document?.Image ?? readFact(files, driver, id, 'imageID')
+    return {id, name: document?.Name.replace(/^\//, ''), imageID}
+  })
+}
+
+function readFact(files: StoreFiles, driver: string, id: string, name: keyof typeof containerFile): string | undefined {
+  return files.line(`${metadataRoot(driver)}/${containersName}/${id}/${containerFile[name]}`)
 }
 
 /** What a damaged file says is lost; the files of the container are not. */
@@ -96,8 +113,8 @@ function requirePlace(place: string | undefined, id: string): PlaceID {
   throw new ImgtoolError('STORE_INVALID', `The container ${id} is damaged: nothing says where its files are`)
 }
 
-function ambiguous(wanted: string, ids: readonly string[]): ImgtoolError {
-  const shown = ids.map((id) => id.slice(0, 12)).join(', ')
+function ambiguous(wanted: string, containers: readonly ContainerNames[]): ImgtoolError {
+  const shown = containers.map(({id}) => id.slice(0, wanted.length + 4)).join(', ')
   return new ImgtoolError('IMAGE_AMBIGUOUS', `Several containers are called "${printableText(wanted)}": ${shown}`, {
     hint: 'Give more digits of the id',
   })

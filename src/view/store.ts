@@ -2,7 +2,7 @@
 import type {StoreCheck} from '../check-store.ts'
 import {shortID} from '../digest.ts'
 import type {RemoveResult} from '../remove-stored.ts'
-import type {StoredImage, StoreStatus} from '../store-status.ts'
+import type {ListedContainer, StoredImage, StoreStatus} from '../store-status.ts'
 import {printableText} from '../text.ts'
 import {formatSize} from './size.ts'
 import {type Column, formatTable} from './table.ts'
@@ -36,6 +36,29 @@ export function formatStoredImages(images: readonly StoredImage[], {full}: {read
     return (names.length > 0 ? names.map(printableText) : ['<none>']).map((name) => [name, ...facts, last])
   })
   return formatTable(columns, rows)
+}
+
+const containerColumns: readonly Column[] = [
+  {title: 'CONTAINER ID'},
+  {title: 'NAME'},
+  {title: 'IMAGE'},
+  {title: 'STATE'},
+]
+
+/** A table with a row a container; nothing where there is none. @param images to name theirs */
+export function formatStoredContainers(
+  containers: readonly ListedContainer[],
+  images: readonly StoredImage[],
+  {full}: {readonly full: boolean},
+): string[] {
+  if (containers.length === 0) return []
+  const names = new Map<string, string | undefined>(images.map((image) => [image.imageID, image.names[0]]))
+  const rows = containers.map(({containerID, name = '<none>', imageID, isMounted, damage}) => {
+    const image = imageID === undefined ? '<none>' : (names.get(imageID) ?? formatID(imageID, full))
+    const state = isMounted ? 'mounted' : 'unmounted'
+    return [formatID(containerID, full), printableText(name), printableText(image), damage ? 'damaged' : state]
+  })
+  return formatTable(containerColumns, rows)
 }
 
 /** The repairs, a line for the store, and below it what is wrong. */

@@ -13,7 +13,7 @@ const base = tar(directory('d/'), file('d/x', 'x'), file('gone', 'gone'))
 const top = tar(directory('d/'), file('d/new', 'new'))
 const app: StoredRecipe = {names: ['app:1'], layers: [base, top]}
 const chainID = chainIDs([base, top].map(sha256))[1]!
-const [webID, otherID] = ['12345678'.padEnd(64, 'a'), '12345679'.padEnd(64, 'b')] as [string, string]
+const [webID, otherID] = ['123456789012'.padEnd(64, 'a'), '123456789012'.padEnd(64, 'b')] as [string, string]
 const [mountID, initID] = ['c'.repeat(64), `${'c'.repeat(64)}-init`]
 
 /** A data-root with two containers, of which the one has been at work. */
@@ -43,7 +43,7 @@ const lines = ['C /d', 'D /d/x', 'A /d/\\xff', 'D /gone']
 
 test('changes lists what a container has changed, by its name and its id', async (t) => {
   const root = writeStore(t)
-  for (const name of ['web', webID, webID.slice(0, 8)]) {
+  for (const name of ['web', webID, webID.slice(0, 13)]) {
     const {status, stdout, stderr} = await changes(root, name)
     t.is(status, 0, stderr)
     t.deepEqual(stdout.toString().trim().split('\n'), lines)
@@ -74,7 +74,11 @@ test('changes says what is missing, ambiguous or damaged', async (t) => {
     t.regex(stderr, message)
   }
   await refused('none', /Cannot find image "none" in the store\nHint: Run: imgtool store list/)
-  await refused('1234567', /Several containers are called "1234567": 12345678aaaa, 12345679bbbb\nHint: /)
+  await refused(
+    '123456789012',
+    /Several containers are called "123456789012": 123456789012aaaa, 123456789012bbbb\nHint: /,
+  )
+  await refused(webID.slice(0, 11), /Cannot find image "12345678901" in the store/)
   await refused('web', /Cannot find a data-root of docker with aufs/, '--driver', 'aufs')
   writeContainer(root, webID, {'mount-id': '../../../outside'})
   await refused('web', new RegExp(`The container ${webID} is damaged`))

@@ -62,7 +62,7 @@ test('commit writes an archive with the changes as a layer, and the same one aga
   const {status, stderr} = await commit(root, 'web', one, '--tag', 'web:1', '--message', 'why')
   t.is(status, 0, stderr)
   t.regex(stderr, /^Committed aaaaaaaaaaaa, 3 B, as sha256:[0-9a-f]{64} to .*one\.tar\n$/)
-  const {stdout} = await commit(root, webID.slice(0, 5), other, '--tag', 'web:1', '--message', 'why', '--json')
+  const {stdout} = await commit(root, webID.slice(0, 12), other, '--tag', 'web:1', '--message', 'why', '--json')
   t.true(readFileSync(one).equals(readFileSync(other)))
   await using source = await openSource(one)
   const image = selectImage(source)
@@ -194,7 +194,8 @@ test('commit says what is missing, and writes nothing', async (t) => {
     t.regex(stderr, message)
   }
   const root = writeStore(t, changed)
-  await refused(root, /Cannot find container "none" of vfs/, 'none', target)
+  await refused(root, /Cannot find container "none" of vfs\nHint: Run: imgtool store list/, 'none', target)
+  await refused(root, /Cannot find container "aaaaa" of vfs/, 'aaaaa', target)
   await refused(root, /Cannot commit to nowhere\nHint: Give DESTINATION, or --tag/, 'web')
   await refused(root, /Cannot use --force: it is for use with DESTINATION only/, 'web', '--force', '--tag', 'x:1')
   const baseless = writeStore(t, changed, {...document, Image: lostID})

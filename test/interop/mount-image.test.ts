@@ -19,6 +19,7 @@ import {isMounted, listMounts, unmount} from '../../src/driver/mounts.ts'
 import {mountContainer, mountImage, unmountImage} from '../../src/mount-image.ts'
 import {openSource, selectImage} from '../../src/open.ts'
 import {removeStoredImage} from '../../src/remove-stored.ts'
+import {listContainers, listStore} from '../../src/store-status.ts'
 import {unpackImage} from '../../src/unpack.ts'
 import {bin, spawnImgtool} from '../helpers/cli.ts'
 import {Disk} from '../helpers/disk.ts'
@@ -83,8 +84,11 @@ for (const driver of driverNames) {
       for (const name of ['.dockerenv', 'etc/hosts', 'dev/console']) t.is(statSync(join(target, name)).size, 0, name)
       writeFileSync(join(target, 'new'), 'written')
       await requireSound(t, store)
+      const {imageID} = (await listStore(store)).find(({names}) => names.includes(image))!
+      t.deepEqual(await listContainers(store), [{containerID: container, imageID, isMounted: true}])
       await t.throwsAsync(removeStoredImage(store, container), {code: 'IMAGE_USED', message: /it is mounted/})
       t.deepEqual(await unmountImage(target), {container, removed: false})
+      t.deepEqual(await listContainers(store), [{containerID: container, imageID, isMounted: false}])
       t.deepEqual(listMounts(store), [])
       const facts = join(store, 'image', driver, 'layerdb/mounts', container)
       const [mountID, initID] = ['mount-id', 'init-id'].map((name) => readFileSync(join(facts, name), 'latin1'))
