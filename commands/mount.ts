@@ -8,7 +8,7 @@ export default class Mount extends BaseCommand<typeof Mount> {
   static override readonly summary = "Mount an image or a container of docker's data-root, for reading or to write to."
   static override readonly description =
     `The root file system appears in an empty directory, read-only, until imgtool umount.
-With --read-write an image is mounted as docker does for a container: what is written lands in a place of its own and stays in the data-root, registered as a container, so that nothing takes it for a leftover. Prints the container's id, by which it can be mounted again. Containers that docker made can be mounted, too.
+With --read-write an image is mounted as docker does for a container: what is written lands in a place of its own and stays in the data-root, registered as a container, so that nothing takes it for a leftover. Prints the container's id, by which it can be mounted again. Containers that docker made can be mounted, too; what an image and a container are both called is refused.
 Needs root, or a user namespace. No daemon may run on the data-root while this is called.`
   static override readonly args = {
     image: Args.string({

@@ -19,7 +19,7 @@ import {ImgtoolError} from './errors.ts'
 import {findName, findStored, isImageID} from './find-stored.ts'
 import {defaultLimits, type Limits} from './limits.ts'
 import {removeContainer, requireOwn} from './remove-stored.ts'
-import {findContainer, type StoredContainer} from './store/containers.ts'
+import {type ContainerNames, findContainer, listContainers, type StoredContainer} from './store/containers.ts'
 import {lockStore} from './store/lock.ts'
 import type {LayerState, StoreState} from './store/state.ts'
 import {type ContainerFacts, StoreWriter} from './store/writer.ts'
@@ -113,14 +113,16 @@ function showPlace(driver: Driver, id: PlaceID, mountPoint: string): void {
   }
 }
 
-/** A container that no image is called like; undefined where there is none. @throws {ImgtoolError} IMAGE_USED while it is mounted */
+/** A container; undefined for an image. @throws {ImgtoolError} IMAGE_AMBIGUOUS for what both are called, IMAGE_USED while it is mounted */
 function findIdle(
   {files, driver}: KeptStore,
   state: StoreState,
   wanted: string,
   limits: Limits = defaultLimits,
 ): StoredContainer | undefined {
-  if (findName(state, wanted) !== undefined || isImageID(state, wanted)) return undefined
+  const name = findName(state, wanted)
+  if (name !== undefined) requireOnlyImage(listContainers(files, driver.name, limits), name, wanted)
+  if (name !== undefined || isImageID(state, wanted)) return undefined
   const container = findContainer(files, driver.name, wanted, limits)
   const mount = container && findMountOfPlace([container.place])
   if (mount === undefined) return container
@@ -128,6 +130,15 @@ function findIdle(
     'IMAGE_USED',
     `Cannot mount container ${shortID(container!.id)}: it is mounted on "${printable(mount.point)}"`,
   )
+}
+
+function requireOnlyImage(containers: readonly ContainerNames[], image: string, wanted: string): void {
+  const container = containers.find(({name}) => name === wanted)
+  if (container === undefined) return
+  const message = `Cannot choose between the image and the container that are called "${printableText(wanted)}"`
+  throw new ImgtoolError('IMAGE_AMBIGUOUS', message, {
+    hint: `Give ${printableText(image)} for the image, ${shortID(container.id)} for the container`,
+  })
 }
 
 function factsOf({id, imageID}: StoredContainer): {container: string; imageID?: string} {

@@ -16,12 +16,14 @@ import {checkStore} from '../../src/check-store.ts'
 import type {DriverName} from '../../src/driver/driver.ts'
 import {writeInitLayer} from '../../src/driver/init-layer.ts'
 import {isMounted, listMounts, unmount} from '../../src/driver/mounts.ts'
+import type {ImgtoolError} from '../../src/errors.ts'
 import {mountContainer, mountImage, unmountImage} from '../../src/mount-image.ts'
 import {openSource, selectImage} from '../../src/open.ts'
 import {removeStoredImage} from '../../src/remove-stored.ts'
 import {listContainers, listStore} from '../../src/store-status.ts'
 import {unpackImage} from '../../src/unpack.ts'
 import {bin, spawnImgtool} from '../helpers/cli.ts'
+import {write} from '../helpers/data-root.ts'
 import {Disk} from '../helpers/disk.ts'
 import {fixture} from '../helpers/fixtures.ts'
 import {interopTest} from '../helpers/interop.ts'
@@ -142,6 +144,20 @@ for (const driver of driverNames) {
     t.deepEqual(await unmountImage(target, {remove: true}), {container, removed: true})
     await t.throwsAsync(mountImage(store, container, target), {code: 'IMAGE_NOT_FOUND'})
     await requireSound(t, store)
+  })
+
+  interopTest(`what an image and a container of ${driver} are both called is not mounted`, async (t) => {
+    const {store, target} = await newStore(driver)
+    const {container} = await mountContainer(store, image, target)
+    await unmountImage(target)
+    write(join(store, `containers/${container}/config.v2.json`), JSON.stringify({Name: '/shop/web'}))
+    const error = await t.throwsAsync(mountImage(store, 'shop/web', target), {code: 'IMAGE_AMBIGUOUS'})
+    const hint = `Give shop/web:latest for the image, ${container.slice(0, 12)} for the container`
+    t.is((error as ImgtoolError).details.hint, hint)
+    t.is((await mountImage(store, 'shop/web:latest', target)).container, undefined)
+    await unmountImage(target)
+    t.is((await mountImage(store, container.slice(0, 12), target)).container, container)
+    await unmountImage(target)
   })
 
   interopTest(`a mount that fails leaves nothing in ${driver}`, async (t) => {
