@@ -7,7 +7,8 @@ import {printableText} from '../src/text.ts'
 export default class Umount extends BaseCommand<typeof Umount> {
   static override readonly summary = 'Unmount what imgtool mount mounted.'
   static override readonly description =
-    'What was written stays in the data-root, with its container, unless --remove is given.'
+    `What was written stays in the data-root, with its container, unless --remove is given.
+Where the mount point is gone already, give the directory of the data-root that is still mounted, which imgtool mount and store check name. No daemon may run on the data-root.`
   static override readonly args = {
     mountpoint: Args.string({description: 'where it is mounted', ignoreStdin: true, required: true}),
   }

@@ -2,6 +2,7 @@
 import {createHash} from 'node:crypto'
 import type {Digest} from './digest.ts'
 import type {DriverName} from './driver/driver.ts'
+import {findMountOfPlace, isForgotten} from './driver/mounts.ts'
 import {isPlaceID} from './driver/place-id.ts'
 import {removeTree} from './driver/remove.ts'
 import {ImgtoolError} from './errors.ts'
@@ -10,13 +11,13 @@ import {defaultLimits} from './limits.ts'
 import * as os from './os/libc.ts'
 import {layerFile, layerPath, metadataRoot} from './store/layout.ts'
 import {lockStore} from './store/lock.ts'
-import type {LayerState, StoreState} from './store/state.ts'
+import type {ContainerState, LayerState, StoreState} from './store/state.ts'
 import type {StoreFiles} from './store/store-files.ts'
 import {StoreLayers} from './store/store-layers.ts'
 import {type StoreFinding, type Survey, surveyStore} from './store/survey.ts'
 import {StoreWriter} from './store/writer.ts'
 import {type KeptStore, openKeptStore, type StoreOptions} from './store-status.ts'
-import {printableText} from './text.ts'
+import {printable, printableText} from './text.ts'
 import {isAboutData} from './verify/findings.ts'
 
 export type {StoreFinding} from './store/survey.ts'
@@ -73,7 +74,22 @@ async function lookAt(
 ): Promise<{state: StoreState; survey: Survey}> {
   using _ = await lockStore(store, signal)
   const state = kept.readState()
-  return {state, survey: surveyStore({...kept, state})}
+  const survey = surveyStore({...kept, state})
+  return {
+    state,
+    survey: {...survey, findings: [...survey.findings, ...forgottenContainers(kept, state).map(forgotten)]},
+  }
+}
+
+/** Containers of imgtool that somebody unmounted otherwise: docker's may be at work without their daemon. */
+function forgottenContainers({files}: KeptStore, {containers}: StoreState): ContainerState[] {
+  return containers.filter(({id, places}) => isForgotten(places) && !files.isDirectory(`containers/${id}`))
+}
+
+function forgotten({id, places}: ContainerState): StoreFinding {
+  const point = printable(findMountOfPlace(places)!.point)
+  const message = `Container ${id} is still mounted on "${point}", and shown nowhere else`
+  return {severity: 'note', code: 'MOUNT_FORGOTTEN', subject: id, message}
 }
 
 async function repairStore(kept: KeptStore, store: string, {signal}: StoreOptions): Promise<string[]> {
@@ -88,6 +104,8 @@ async function repairStore(kept: KeptStore, store: string, {signal}: StoreOption
       hint: `Move "${metadataRoot(driver.name)}/repositories.json" away; images keep their IDs`,
     })
   }
+  const unmounted = forgottenContainers(kept, kept.readState())
+  for (const {places} of unmounted) driver.put(places[0]!)
   const mended = before.damagedPlaces.filter((id) => driver.mend(id))
   // What was mended makes layers and images whole again.
   const found = mended.length === 0 ? before : survey()
@@ -101,6 +119,7 @@ async function repairStore(kept: KeptStore, store: string, {signal}: StoreOption
   const remains = driver.remains()
   const places = writer.removeLeftovers()
   return [
+    ...unmounted.map(({id}) => `Unmounted the container ${id}`),
     ...mended.map((id) => `Linked the place ${id} again`),
     ...found.lostNames.map((name) => `Removed the name "${printableText(name)}"`),
     ...found.unreachableNames.map((name) => `Wrote the name "${printableText(name)}" as docker looks for it`),

@@ -12,6 +12,7 @@ import {
   type Mount,
   mountBound,
   openMountPoint,
+  showsSame,
   unmount,
 } from './driver/mounts.ts'
 import {isPlaceID} from './driver/place-id.ts'
@@ -24,7 +25,7 @@ import {lockStore} from './store/lock.ts'
 import type {LayerState, StoreState} from './store/state.ts'
 import {type ContainerFacts, StoreWriter} from './store/writer.ts'
 import {type KeptStore, openKeptStore, type StoreOptions} from './store-status.ts'
-import {printable, printableText, toText} from './text.ts'
+import {type ByteString, printable, printableText, toText} from './text.ts'
 import {requireSystem} from './unpack.ts'
 
 export interface MountResult {
@@ -126,9 +127,13 @@ function findIdle(
   const container = findContainer(files, driver.name, wanted, limits)
   const mount = container && findMountOfPlace([container.place])
   if (mount === undefined) return container
+  const point = printable(mount.point)
   throw new ImgtoolError(
     'IMAGE_USED',
-    `Cannot mount container ${shortID(container!.id)}: it is mounted on "${printable(mount.point)}"`,
+    `Cannot mount container ${shortID(container!.id)}: it is mounted on "${point}"`,
+    {
+      hint: `Run: imgtool umount '${point}'`,
+    },
   )
 }
 
@@ -203,6 +208,7 @@ export async function unmountImage(
   const {driver} = kept
   using writer = new StoreWriter(store, driver)
   using _ = await writer.lock(signal)
+  requireShownHere(mountPoint, mount, place)
   const container = kept.readState().containers.find(({places}) => places[0] === mountID)
   if (container === undefined && remove) throw refuse(mountPoint, nothingWritten)
   if (container !== undefined && remove) requireOwn(kept.files, container)
@@ -215,8 +221,28 @@ export async function unmountImage(
 
 const nothingWritten = 'nothing can be written there, so that nothing can be removed'
 
-function refuse(mountPoint: string, why: string): ImgtoolError {
-  return new ImgtoolError('TARGET_INVALID', `Cannot unmount "${printableText(mountPoint)}": ${why}`)
+function refuse(mountPoint: string, why: string, hint?: string): ImgtoolError {
+  const message = `Cannot unmount "${printableText(mountPoint)}": ${why}`
+  return new ImgtoolError('TARGET_INVALID', message, hint === undefined ? {} : {hint})
+}
+
+/** Both the mount and its place can be unmounted then, so that nothing is left of them. */
+function requireShownHere(mountPoint: string, mount: Mount, {path, isHidden}: FoundPlace): void {
+  const mounts = listAllMounts()
+  const above = isHidden && mounts.findLast(({point}) => isBelow(path, point))
+  if (above) {
+    const hint = `Run: umount '${printable(above.point)}'`
+    throw refuse(
+      mountPoint,
+      `its place "${printable(path)}" is hidden by what is mounted on "${printable(above.point)}"`,
+      hint,
+    )
+  }
+  const shown = path === mount.point && mounts.findLast((each) => showsSame(each, mount) && each.point !== path)
+  if (shown) {
+    const point = printable(shown.point)
+    throw refuse(mountPoint, `it is shown on "${point}"`, `Run: imgtool umount '${point}'`)
+  }
 }
 
 function findMountOf(mountPoint: string): Mount {
@@ -234,6 +260,9 @@ interface FoundPlace {
   readonly store: string
   readonly driver: DriverName
   readonly id: PlaceID
+  readonly path: ByteString
+  /** Something else is seen at its path by now: a daemon mounts its directories anew. */
+  readonly isHidden: boolean
 }
 
 /** Where the places of drivers are mounted, or are, below the data-root. */
@@ -243,7 +272,7 @@ const placePaths: readonly (readonly [DriverName, RegExp])[] = [
   ['vfs', /^(.+)\/vfs\/dir\/([^/]+)$/],
 ]
 
-/** The place that is shown: by another mount of the same file system, or by the directory that it is. */
+/** The place that is shown: by this or another mount of the same file system, or by the directory that it is. */
 function findPlace(mount: Mount): FoundPlace | undefined {
   const others = listAllMounts().filter(({device, point}) => device === mount.device && point !== mount.point)
   const paths = others.flatMap(({point, root}) => [
@@ -252,13 +281,16 @@ function findPlace(mount: Mount): FoundPlace | undefined {
       ? [`${point === '/' ? '' : point}/${mount.root.slice(root === '/' ? 1 : root.length + 1)}`]
       : []),
   ])
-  for (const path of paths) {
-    for (const [driver, pattern] of placePaths) {
-      const [, store, id = ''] = pattern.exec(path) ?? []
-      if (store !== undefined && isPlaceID(id) && isSame(path, mount.point)) return {store: toText(store), driver, id}
-    }
-  }
-  return undefined
+  const found = [mount.point, ...paths].flatMap((path) => placesAt(path, mount))
+  return found.find(({isHidden}) => !isHidden) ?? found[0]
+}
+
+function placesAt(path: ByteString, mount: Mount): FoundPlace[] {
+  return placePaths.flatMap(([driver, pattern]) => {
+    const [, store, id = ''] = pattern.exec(path) ?? []
+    if (store === undefined || !isPlaceID(id)) return []
+    return [{store: toText(store), driver, id, path, isHidden: !isSame(path, mount.point)}]
+  })
 }
 
 function isBelow(path: string, directory: string): boolean {

@@ -105,8 +105,11 @@ function findContainerByID(state: StoreState, wanted: string): ContainerState | 
 }
 
 function requireForgotten(files: StoreFiles, container: ContainerState): void {
-  if (findMountOfPlace(container.places) !== undefined)
-    throw unremovable(container, 'it is mounted', 'Run: imgtool umount --remove MOUNTPOINT')
+  const mount = findMountOfPlace(container.places)
+  if (mount !== undefined) {
+    const point = printable(mount.point)
+    throw unremovable(container, `it is mounted on "${point}"`, `Run: imgtool umount --remove '${point}'`)
+  }
   requireOwn(files, container)
 }
 

@@ -52,13 +52,30 @@ export function listAllMounts(): Mount[] {
 }
 
 /**
- * A mount at or of a directory with one of these names in its path; undefined where there is none.
+ * Where a place is shown: the last mount of what is mounted at or of a directory with one of these names in its path; undefined
+ * where there is none.
  *
  * @param names of places; what is no name of one is in no path
  */
 export function findMountOfPlace(names: readonly string[]): Mount | undefined {
-  const isPlace = (path: ByteString) => path.split('/').some((name) => isPlaceID(name) && names.includes(name))
-  return listAllMounts().find(({point, root}) => isPlace(point) || isPlace(root))
+  const mounts = listAllMounts()
+  const found = mounts.find(({point, root}) => isInPlace(point, names) || isInPlace(root, names))
+  return found && mounts.findLast((mount) => showsSame(mount, found))
+}
+
+/** Whether a place is mounted, and that is shown nowhere but in the driver's own directory. */
+export function isForgotten(names: readonly string[]): boolean {
+  const mount = findMountOfPlace(names)
+  return mount !== undefined && isInPlace(mount.point, names)
+}
+
+/** Whether two mounts show the same directory. */
+export function showsSame(one: Mount, other: Mount): boolean {
+  return one.device === other.device && one.root === other.root
+}
+
+function isInPlace(path: ByteString, names: readonly string[]): boolean {
+  return path.split('/').some((name) => isPlaceID(name) && names.includes(name))
 }
 
 /** What was mounted last at a directory; undefined where nothing is. The directory's parent exists. */

@@ -22,6 +22,7 @@ const storeFindingCodes = {
   LAYER_CHANGED: 'the files of a layer do not give the tar that it had',
   LAYER_UNUSED: 'no image has a layer',
   CONTAINER_DAMAGED: 'a container lacks its place or the layers of its image',
+  MOUNT_FORGOTTEN: 'a container is mounted where nobody looks',
   TAR_SPLIT_MISSING: 'docker cannot save a layer, because what its tar was like is lost',
   PLACE_DAMAGED: 'nothing leads to a place, or it leads nowhere',
   LEFTOVER: 'a run that was killed left something',

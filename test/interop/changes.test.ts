@@ -102,14 +102,19 @@ for (const driver of ['overlay2', 'vfs'] as const) {
     t.is(status, 0, stderr)
     const id = stdout.toString().trim()
     writeFileSync(join(target, 'etc/changed'), 'ours')
-    await imgtool(t, 'umount', target)
     const again = await startDockerd(directory, driver)
     try {
+      for (const flags of [[], ['--remove']]) {
+        const refused = await spawnImgtool(['umount', target, ...flags])
+        t.regex(refused.stderr, /a docker daemon runs on it\nHint: Stop it first/)
+      }
       t.regex(await again.docker('ps', '--all'), /theirs/)
       await again.docker('rmi', '--force', 'one:1')
     } finally {
       await again.stop()
     }
+    await imgtool(t, 'umount', target)
+    t.deepEqual(listMounts(first.dataRoot), [])
     await imgtool(t, 'commit', first.dataRoot, id, '--tag', 'ours:1')
     await imgtool(t, 'commit', first.dataRoot, 'theirs', '--tag', 'rescued:1')
     const last = await startDockerd(directory, driver)

@@ -229,6 +229,62 @@ interopTest('what is still mounted of a run that was killed goes with the next o
   await requireSound(t, store)
 })
 
+for (const driver of ['overlay2', 'aufs'] as const) {
+  interopTest(
+    `a container of ${driver} whose mount point was unmounted otherwise is unmounted by its place`,
+    async (t) => {
+      const {store, target} = await newStore(driver)
+      const {container} = await mountContainer(store, image, target)
+      const {point} = listMounts(store)[0]!
+      const hint = `'${point}'`
+      await t.throwsAsync(unmountImage(point), {code: 'TARGET_INVALID', message: /it is shown on .*target"/})
+      t.deepEqual((await checkStore(store)).findings, [])
+      unmount(target)
+      const refusals = [
+        [await t.throwsAsync(mountContainer(store, container, target)), `Run: imgtool umount ${hint}`],
+        [await t.throwsAsync(removeStoredImage(store, container)), `Run: imgtool umount --remove ${hint}`],
+      ] as const
+      for (const [error, expected] of refusals) {
+        t.like(error, {code: 'IMAGE_USED', details: {hint: expected}})
+        t.true(error!.message.includes(point))
+      }
+      const {findings} = await checkStore(store)
+      t.like(findings, [{severity: 'note', code: 'MOUNT_FORGOTTEN', subject: container}])
+      t.true(findings[0]!.message.includes(point))
+      t.deepEqual(await unmountImage(point), {container, removed: false})
+      t.deepEqual(listMounts(store), [])
+      await mountContainer(store, container, target)
+      unmount(target)
+      t.deepEqual((await checkStore(store, {repair: true})).repairs, [`Unmounted the container ${container}`])
+      t.deepEqual(listMounts(store), [])
+      await mountContainer(store, container, target)
+      unmount(target)
+      t.deepEqual(await unmountImage(point, {remove: true}), {container, removed: true})
+      await requireSound(t, store)
+    },
+  )
+}
+
+interopTest(
+  'what is mounted over the directories of a driver is said, because it hides what is to be unmounted',
+  async (t) => {
+    const {store, target} = await newStore('overlay2')
+    const {container} = await mountContainer(store, image, target)
+    const places = join(store, 'overlay2')
+    await run('mount', ['--bind', places, places])
+    for (const remove of [false, true]) {
+      const error = await t.throwsAsync(unmountImage(target, {remove}), {
+        code: 'TARGET_INVALID',
+        message: /is hidden by/,
+      })
+      t.like(error, {details: {hint: `Run: umount '${places}'`}})
+    }
+    unmount(places)
+    t.deepEqual(await unmountImage(target, {remove: true}), {container, removed: true})
+    t.deepEqual(listMounts(store), [])
+  },
+)
+
 interopTest('what docker puts into a container follows no symlink of the image', async (t) => {
   const {folder} = await newStore('vfs')
   const [root, outside] = [join(folder, 'root'), join(folder, 'outside')]
