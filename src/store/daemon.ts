@@ -15,7 +15,7 @@ export function requireNoDaemon(store: string): void {
   const locked = lockedFiles.find((name) => isLocked(`${store}/${name}`))
   if (locked === undefined) return
   const message = `Cannot change the data-root "${printableText(store)}": a docker daemon runs on it`
-  throw new ImgtoolError('STORE_IN_USE', message, {hint: 'Stop it first, or let it load the archive: docker load'})
+  throw new ImgtoolError('STORE_IN_USE', message, {hint: 'Stop it first'})
 }
 
 function isLocked(path: string): boolean {

@@ -106,7 +106,7 @@ for (const driver of ['overlay2', 'vfs'] as const) {
     try {
       for (const flags of [[], ['--remove']]) {
         const refused = await spawnImgtool(['umount', target, ...flags])
-        t.regex(refused.stderr, /a docker daemon runs on it\nHint: Stop it first/)
+        t.regex(refused.stderr, /a docker daemon runs on it\nHint: Stop it first\n/)
       }
       t.regex(await again.docker('ps', '--all'), /theirs/)
       await again.docker('rmi', '--force', 'one:1')
