@@ -2,7 +2,7 @@ import process from 'node:process'
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../src/cli/base-command.ts'
 import {checkCompressor, compressorFlags, layerCompressions} from '../src/cli/compression-flags.ts'
-import {forceFlag, tagFlag} from '../src/cli/shared-options.ts'
+import {forceFlag, syncFlag, tagFlag} from '../src/cli/shared-options.ts'
 import {parseSourceDateEpoch} from '../src/cli/source-date-epoch.ts'
 import {storeArgument, storeDriverFlag} from '../src/cli/store-options.ts'
 import type {CommitResult} from '../src/commit.ts'
@@ -39,6 +39,7 @@ DESTINATION is as for convert: FORMAT:PATH[:NAME], or a path that ends in .tar (
       helpValue: 'NAME|ID',
     }),
     message: Flags.string({char: 'm', description: 'comment of the step in the history'}),
+    sync: syncFlag,
     tag: tagFlag,
   }
   static override readonly examples = [
@@ -50,7 +51,7 @@ DESTINATION is as for convert: FORMAT:PATH[:NAME], or a path that ends in .tar (
   override async run(): Promise<CommitResult> {
     const {store, container} = this.args
     const destination = this.args.destination === undefined ? undefined : parseDestination(this.args.destination)
-    const {compression, compressor, driver, force, image, level, message, tag = [], threads} = this.flags
+    const {compression, compressor, driver, force, image, level, message, sync, tag = [], threads} = this.flags
     if (destination === undefined) this.requireStore(tag)
     checkCompressor(compression, {compressor, level})
     if (destination?.path === standardOutput) this.requirePipe()
@@ -71,6 +72,7 @@ DESTINATION is as for convert: FORMAT:PATH[:NAME], or a path that ends in .tar (
       names: tag,
       onWarning: (warning) => void this.warn(warning.message, warning.code),
       signal,
+      sync,
       threads,
     })
     const where = printableText(this.args.destination ?? store)

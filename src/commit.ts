@@ -85,8 +85,14 @@ export async function commitContainer(
   }
 }
 
-function storeOptionsOf({names, threads, limits, onWarning, signal}: CommitOptions): UnpackStoreOptions {
-  const given = {...(names && {names}), ...(limits && {limits}), ...(onWarning && {onWarning}), ...(signal && {signal})}
+function storeOptionsOf({names, sync, threads, limits, onWarning, signal}: CommitOptions): UnpackStoreOptions {
+  const given = {
+    ...(names && {names}),
+    ...(limits && {limits}),
+    ...(onWarning && {onWarning}),
+    ...(signal && {signal}),
+    ...(sync && {sync}),
+  }
   return {...given, threads}
 }
 

@@ -3,8 +3,12 @@ import {readFileSync, realpathSync} from 'node:fs'
 import {basename, dirname, join, resolve} from 'node:path'
 import process from 'node:process'
 import test from 'ava'
+import {sha256} from '../../src/digest.ts'
+import {contentPath, metadataRoot} from '../../src/store/layout.ts'
+import {write, writeDataRoot} from '../helpers/data-root.ts'
 import {interopTest, makeScratch, removeScratch} from '../helpers/interop.ts'
 import {run} from '../helpers/run.ts'
+import {file, tar} from '../helpers/tar.ts'
 
 const root = resolve(import.meta.dirname, '../..')
 const scratch = realpathSync(makeScratch())
@@ -44,6 +48,37 @@ interopTest(
   },
 )
 
+interopTest('a commit is on the disk before it gets its name, in an archive and in a store', async (t) => {
+  const [store, id] = [writeStore(), 'a'.repeat(64)]
+  const archive = join(scratch, 'committed.tar')
+  const calls = await traceCommit(store, id, archive, '--sync')
+  const [named] = calls.filter(({to}) => to === archive)
+  t.true(calls.slice(0, calls.indexOf(named!)).some(({synced}) => synced === named!.from))
+  const stored = await traceCommit(store, id, '--tag', 'committed:1', '--sync')
+  const names = stored.findIndex(({to}) => to?.endsWith('/repositories.json'))
+  const config = stored.findIndex(({to}) => to?.includes('/imagedb/content/'))
+  t.true(config >= 0 && names > config)
+  t.true(stored.slice(0, config).some(({synced}) => synced === store))
+  t.true(stored.slice(names).some(({synced}) => synced === store))
+  const unasked = await traceCommit(store, id, '--tag', 'committed:2')
+  t.true(unasked.some(({to}) => to?.endsWith('/repositories.json')))
+  t.false(unasked.some(({synced}) => synced === store))
+})
+
+/** A data-root with a container. */
+function writeStore(): string {
+  const [id, layer] = ['a'.repeat(64), tar(file('x'))]
+  const store = writeDataRoot(join(scratch, 'store'), 'vfs', [{names: ['app:1'], layers: [layer]}])
+  write(join(store, contentPath('vfs', id), 'new'), 'new')
+  for (const [name, text] of Object.entries({'mount-id': id, parent: sha256(layer)}))
+    write(join(store, metadataRoot('vfs'), 'layerdb/mounts', id, name), text)
+  return store
+}
+
+function traceCommit(...words: string[]): Promise<Call[]> {
+  return trace(join(root, 'bin/run.js'), 'commit', ...words)
+}
+
 interopTest('nobody waits for the disk unasked', async (t) => {
   const calls = await traceConvert('skopeo-oci-several.tar', `oci:${join(scratch, 'unasked')}`, false)
   t.true(calls.some(({to}) => to !== undefined))
@@ -57,26 +92,21 @@ interface Call {
   readonly to?: string
 }
 
-/** Converts a fixture, and gives the calls in their order. */
+/** Converts a fixture. */
 async function traceConvert(source: string, destination: string, sync: boolean): Promise<Call[]> {
   const script = `
     import {convertImages, openSource, parseDestination, selectImages} from ${JSON.stringify(join(root, 'src/index.ts'))}
     await using source = await openSource(${JSON.stringify(join(root, 'fixtures', source))})
     await convertImages(source, selectImages(source), parseDestination(${JSON.stringify(destination)}), {sync: ${sync}})`
-  const trace = join(scratch, 'trace')
-  const words = [
-    '-f',
-    '-y',
-    '-s',
-    '4096',
-    '-e',
-    'trace=fsync,syncfs,rename,renameat2,link',
-    '-o',
-    trace,
-    process.execPath,
-  ]
-  await run('strace', [...words, '--input-type=module', '--eval', script])
-  return readFileSync(trace, 'utf8').split('\n').flatMap(callOf)
+  return trace('--input-type=module', '--eval', script)
+}
+
+/** Runs node, and gives the calls in their order. */
+async function trace(...words: string[]): Promise<Call[]> {
+  const log = join(scratch, 'trace')
+  const options = ['-f', '-y', '-s', '4096', '-e', 'trace=fsync,syncfs,rename,renameat2,link', '-o', log]
+  await run('strace', [...options, process.execPath, ...words])
+  return readFileSync(log, 'utf8').split('\n').flatMap(callOf)
 }
 
 /** A call that is told in two lines has its arguments in the first. */
