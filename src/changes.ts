@@ -3,7 +3,7 @@ import type {DriverName, PlaceID} from './driver/driver.ts'
 import {isPlaceID} from './driver/place-id.ts'
 import type {ChangeKind} from './driver/union-changes.ts'
 import {ImgtoolError} from './errors.ts'
-import {findStored} from './find-stored.ts'
+import {findName, findStored, isImageID} from './find-stored.ts'
 import {defaultLimits, type Limits} from './limits.ts'
 import type {StoredContainer} from './store/containers.ts'
 import {lockStore} from './store/lock.ts'
@@ -63,6 +63,14 @@ function layeredOf({id, imageID, place, parent}: StoredContainer): Layered {
 
 function findImage(kept: KeptStore, name: string): Layered {
   const state = kept.readState()
+  if (findName(state, name) === undefined && !isImageID(state, name))
+    throw new ImgtoolError(
+      'IMAGE_NOT_FOUND',
+      `Cannot find a container or an image "${printableText(name)}" in the store`,
+      {
+        hint: 'Run: imgtool store list',
+      },
+    )
   const refuse = (code: 'STORE_INVALID' | 'IMAGE_UNSUITABLE', why: string) =>
     new ImgtoolError(code, `Cannot list changes of the image "${printableText(name)}": ${why}`)
   const image = findStored(state, name)

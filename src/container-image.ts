@@ -38,7 +38,7 @@ export function findConfig(
 ): ConfigFacts {
   const found = wanted === undefined ? findOwn(state, container) : findWanted(state, container, wanted)
   if (found?.facts !== undefined) return found.facts
-  const lost = container.imageID === undefined ? 'Its image' : `Its image ${shortID(container.imageID as Digest)}`
+  const lost = container.imageID === undefined ? 'Its image' : `Its image ${shortID(container.imageID)}`
   const message = `${lost} is gone or damaged: of what it runs with, only what the container knows is left`
   onWarning?.({code: 'IMAGE_LOST', message})
   const diffIDs = diffIDsOf(state, container)

@@ -16,7 +16,7 @@ export interface ContainerNames {
   /** Undefined for a container that imgtool made, and where docker's own file of it is lost. */
   readonly name: string | undefined
   /** The image that it was made of, which need not be there any more; undefined where nothing says it. */
-  readonly imageID: string | undefined
+  readonly imageID: Digest | undefined
 }
 
 export interface StoredContainer extends ContainerNames {
@@ -37,7 +37,6 @@ const containerSchema = v.object({Name: v.string(), Image: v.optional(v.string()
  * Finds a container.
  *
  * @param wanted its name, or the first 12 or more digits of its id
- *
  * @returns undefined where there is none
  * @throws {ImgtoolError} IMAGE_AMBIGUOUS where several ids begin so, STORE_INVALID for a container that is damaged
  */
@@ -66,13 +65,13 @@ export function findContainer(
   }
 }
 
-/** Sorted by id. */
+/** Lists them all, sorted by id; what damaged files say of one is lost. */
 export function listContainers(files: StoreFiles, driver: string, limits: Limits): ContainerNames[] {
   const ids = (files.list(`${metadataRoot(driver)}/${containersName}`) ?? []).filter(isID)
   return ids.map((id) => {
     const document = readDocument(files, id, limits)
-    const imageID = document?.Image ?? readFact(files, driver, id, 'imageID')
-    return {id, name: document?.Name.replace(/^\//, ''), imageID}
+    const imageID = document?.Image ?? attempt(() => readFact(files, driver, id, 'imageID'))
+    return {id, name: document?.Name.replace(/^\//, ''), imageID: isDigest(imageID) ? imageID : undefined}
   })
 }
 
@@ -80,16 +79,29 @@ function readFact(files: StoreFiles, driver: string, id: string, name: keyof typ
   return files.line(`${metadataRoot(driver)}/${containersName}/${id}/${containerFile[name]}`)
 }
 
-/** What a damaged file says is lost; the files of the container are not. */
 function readDocument(files: StoreFiles, id: string, limits: Limits) {
   const path = containerPath(id)
-  try {
+  return attempt(() => {
     const bytes = files.read(path, limits.document)
     return bytes && parseDocument(bytes, path, containerSchema)
+  })
+}
+
+/** What is wrong with this machine, and not with the store. */
+const isOurs: ReadonlySet<string> = new Set(['PERMISSION_DENIED', 'SYSTEM_ERROR'])
+
+/** What a damaged file says is lost; the files of the container are not. */
+function attempt<Result>(use: () => Result): Result | undefined {
+  try {
+    return use()
   } catch (error) {
-    if (error instanceof ImgtoolError && error.code === 'DOCUMENT_INVALID') return undefined
-    throw error
+    if (!(error instanceof ImgtoolError) || isOurs.has(error.code)) throw error
+    return undefined
   }
+}
+
+function isDigest(text: string | undefined): text is Digest {
+  return text !== undefined && /^sha256:[0-9a-f]{64}$/.test(text)
 }
 
 function parentOf(
@@ -103,9 +115,9 @@ function parentOf(
 }
 
 /** The driver's id of a layer; empty where the store has none. */
-export function placeOfLayer(files: StoreFiles, driver: string, chainID: string): PlaceID {
-  if (!/^sha256:[0-9a-f]{64}$/.test(chainID)) return ''
-  return files.line(`${metadataRoot(driver)}/${layerPath(chainID as Digest)}/${layerFile.cacheID}`) ?? ''
+function placeOfLayer(files: StoreFiles, driver: string, chainID: string): PlaceID {
+  if (!isDigest(chainID)) return ''
+  return files.line(`${metadataRoot(driver)}/${layerPath(chainID)}/${layerFile.cacheID}`) ?? ''
 }
 
 function requirePlace(place: string | undefined, id: string): PlaceID {

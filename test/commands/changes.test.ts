@@ -73,19 +73,19 @@ test('changes says what is missing, ambiguous or damaged', async (t) => {
     t.is(stdout.toString(), '')
     t.regex(stderr, message)
   }
-  await refused('none', /Cannot find image "none" in the store\nHint: Run: imgtool store list/)
+  await refused('none', /Cannot find a container or an image "none" in the store\nHint: Run: imgtool store list/)
   await refused(
     '123456789012',
     /Several containers are called "123456789012": 123456789012aaaa, 123456789012bbbb\nHint: /,
   )
-  await refused(webID.slice(0, 11), /Cannot find image "12345678901" in the store/)
+  await refused(webID.slice(0, 11), /Cannot find a container or an image "12345678901" in the store/)
   await refused('web', /Cannot find a data-root of docker with aufs/, '--driver', 'aufs')
   writeContainer(root, webID, {'mount-id': '../../../outside'})
   await refused('web', new RegExp(`The container ${webID} is damaged`))
   writeContainer(root, webID, {'mount-id': 'd'.repeat(64)})
   await refused('web', /The store has no place "d+"/)
   writeFileSync(join(root, `containers/${webID}/config.v2.json`), '{')
-  await refused('web', /Cannot find image "web"/)
+  await refused('web', /Cannot find a container or an image "web"/)
   rmSync(join(root, 'image'), {recursive: true})
   await refused('web', /Cannot find a data-root of docker/)
 })

@@ -64,6 +64,24 @@ test('store list --json tells containers what they are called, what they were ma
   ])
 })
 
+test('a container whose own files are damaged hides no other one', async (t) => {
+  const root = writeStore(t)
+  const mounts = join(root, metadataRoot('vfs'), 'layerdb/mounts')
+  mkdirSync(join(mounts, damaged, 'imgtool-image'))
+  write(join(mounts, own, 'imgtool-image'), '../../etc\x1b[1m')
+  write(join(root, `containers/${old}/config.v2.json`), '{"Name"')
+  mkdirSync(join(root, `containers/${own}/config.v2.json`), {recursive: true})
+  const {containers} = JSON.parse(await list(t, root, '--json'))
+  t.deepEqual(containers, [
+    {containerID: web, name: 'web', imageID: imageIDOf(app), isMounted: false},
+    {containerID: old, isMounted: false},
+    {containerID: own, isMounted: false},
+    {containerID: damaged, isMounted: false, damage: 'its files are missing'},
+  ])
+  const {status, stderr} = await spawnImgtool(['changes', root, 'web'])
+  t.is(status, 0, stderr)
+})
+
 test('store list of a store without containers is a list of images', async (t) => {
   const root = writeDataRoot(scratch(t), 'vfs', [app])
   t.is((await list(t, root)).split('\n').length, 3)
