@@ -19,7 +19,8 @@ ${Object.entries(formats)
   .map(([name, meaning]) => `  ${name.padEnd(14)}  ${meaning}`)
   .join('\n')}
 or a path that ends in .tar (docker-archive), .oci.tar (oci-archive) or a slash (oci).
-All images of the source are written, with their names and platforms, layers once. Configs are copied byte for byte, so that image IDs stay; layers, too, unless --compression says otherwise or the format's readers do not take them. Times in the archive are SOURCE_DATE_EPOCH, or 0.`
+All images of the source are written, with their names and platforms, layers once. Configs are copied byte for byte, so that image IDs stay; layers, too, unless --compression says otherwise or the format's readers do not take them. Times in the archive are SOURCE_DATE_EPOCH, or 0.
+Of a data-root of docker, images that are damaged are left out, with a warning, unless they are asked for by name.`
   static override readonly args = {
     source: Args.string({
       description:
@@ -61,25 +62,33 @@ All images of the source are written, with their names and platforms, layers onc
     const images = selectImages(source, this.platform)
     // oclif loads every command to know them all; what only one of them needs is loaded by that one.
     const {convertImages} = await import('../src/convert.ts')
+    const {writeReadable} = await import('../src/rescue.ts')
     // From here on a signal has something to clean up; before, it simply ends the process.
     const {signal} = this
     const progress = startProgress('Converting', this.flags.progress && this.isTalking)
     try {
-      const result = await convertImages(source, images, destination, {
-        compression,
-        compressor,
-        dropEmptyLayers: this.flags['drop-empty-layers'],
-        force: this.flags.force,
-        level,
-        limits: this.limits,
-        mtime,
-        names: this.flags.tag ?? [],
-        onProgress: progress.update,
-        onWarning: (warning) => void this.warn(warning.message, warning.code),
-        signal,
-        sync: this.flags.sync,
-        threads: this.flags.threads,
-      })
+      const rescue = {
+        isFinal: destination.path === standardOutput,
+        onLeftOut: (message: string) => void this.warn(message),
+        onWarning: (warning: {message: string; code: string}) => void this.warn(warning.message, warning.code),
+      }
+      const result = await writeReadable(source, images, rescue, (readable, onWarning) =>
+        convertImages(source, readable, destination, {
+          compression,
+          compressor,
+          dropEmptyLayers: this.flags['drop-empty-layers'],
+          force: this.flags.force,
+          level,
+          limits: this.limits,
+          mtime,
+          names: this.flags.tag ?? [],
+          onProgress: progress.update,
+          onWarning,
+          signal,
+          sync: this.flags.sync,
+          threads: this.flags.threads,
+        }),
+      )
       progress.stop()
       this.say(this.summarize(result))
       return {destination: this.args.destination, ...result}

@@ -4,6 +4,7 @@ import {startProgress} from '../src/cli/progress.ts'
 import {imageArgument, platformFlag, progressFlag, syncFlag, tagFlag, threadsFlag} from '../src/cli/shared-options.ts'
 import {shortID} from '../src/digest.ts'
 import {type Source, selectImage, selectImagesOfNames} from '../src/open.ts'
+import type {RescueOptions} from '../src/rescue.ts'
 import {printableText} from '../src/text.ts'
 import type {UnpackResult} from '../src/unpack.ts'
 import type {UnpackStoreResult} from '../src/unpack-store.ts'
@@ -103,21 +104,26 @@ As root the result is exact: owners, modes, times, links, devices, capabilities,
   private async fill(
     source: Source,
     driver: UnpackStoreResult['driver'],
-    options: object,
+    options: Pick<RescueOptions, 'onWarning'>,
   ): Promise<{summary: string; result: Result}> {
     const {tag: names = []} = this.flags
     const images = selectImagesOfNames(source, {...this.platform, isRenamed: names.length > 0})
     const {unpackIntoStore} = await import('../src/unpack-store.ts')
-    const result = await unpackIntoStore({source, images}, this.args.directory, driver, {
-      ...options,
-      asDockerd: this.flags['as-dockerd'],
-      names,
-      onStart: (losses) => losses !== undefined && this.say(losses),
-    })
+    const {writeReadable} = await import('../src/rescue.ts')
+    const rescue = {onLeftOut: (message: string) => void this.warn(message), onWarning: options.onWarning}
+    const result = await writeReadable(source, images, rescue, (readable, onWarning) =>
+      unpackIntoStore({source, images: readable}, this.args.directory, driver, {
+        ...options,
+        asDockerd: this.flags['as-dockerd'],
+        names,
+        onStart: (losses) => losses !== undefined && this.say(losses),
+        onWarning,
+      }),
+    )
     const {added, shared} = result
     const there = shared === 0 ? '' : ` (${shared} more were there)`
     const counts = [
-      formatCount(images.length, 'image'),
+      formatCount(result.images.length, 'image'),
       `${formatCount(added, 'layer')}${there}`,
       ...countChanges(result),
     ]

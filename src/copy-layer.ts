@@ -5,6 +5,7 @@ import type {Compressor} from './compression/compress.ts'
 import type {Compression} from './compression/detect.ts'
 import type {Digest, RunningDigest} from './digest.ts'
 import {ImgtoolError} from './errors.ts'
+import {markRefused} from './image/damaged.ts'
 import type {ImageWriter, KnownLayer, StoredLayer} from './image/write/writer.ts'
 import {inlineHasher} from './layer/hasher.ts'
 import {type Budget, compressionOf, type LayerSource, type ReadOptions, TarReading} from './layer/read.ts'
@@ -70,6 +71,7 @@ export class LayerCopier {
       this.#byDigest.set(copied.digest, copied)
       return copied
     } catch (error) {
+      markRefused(layer.blob, error)
       throw error instanceof ImgtoolError ? error.within({layer: layer.index}) : error
     }
   }

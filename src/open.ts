@@ -4,7 +4,7 @@ import type {Archive} from './archive/archive.ts'
 import {openArchive} from './archive/open.ts'
 import {ImgtoolError} from './errors.ts'
 import type {Format, Image, ImageSet, Platform} from './image/model.ts'
-import {isNamed} from './image/names.ts'
+import {isLostNamed, isNamed} from './image/names.ts'
 import {readImages} from './image/read-images.ts'
 import {defaultLimits, type Limits} from './limits.ts'
 import {formatReference, parseReference, type Reference} from './reference.ts'
@@ -90,7 +90,7 @@ export function selectImage(source: Source, options: {readonly platform?: Platfo
 export function selectImages(source: Source, options: {readonly platform?: Platform} = {}): readonly Image[] {
   const {reference, set} = source
   const named = set.images.filter((image) => isWanted(image, reference))
-  if (named.length === 0) throw notFound(source, describeWish(reference))
+  if (named.length === 0) throw whyLost(source) ?? notFound(source, describeWish(reference))
   const {platform} = options
   const matching = platform === undefined ? named : named.filter((image) => matches(image.platform, platform))
   if (matching.length === 0) {
@@ -197,6 +197,11 @@ function preferHost(images: readonly Image[]): readonly Image[] {
 function describeWish(reference: Reference): string {
   if (reference.index !== undefined) return `image @${reference.index}`
   return reference.name === undefined ? 'an image' : `image "${printableText(reference.name)}"`
+}
+
+/** Why an image of a store that was asked for cannot be read. */
+function whyLost({reference: {name}, set}: Source): ImgtoolError | undefined {
+  return name === undefined ? undefined : set.lost?.find((image) => isLostNamed(image, name))?.error
 }
 
 /** @param platforms says of every image that there is for which platform it is */

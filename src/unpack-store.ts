@@ -7,6 +7,7 @@ import {type Digest, shortID} from './digest.ts'
 import type {Driver, DriverName} from './driver/driver.ts'
 import {ImgtoolError} from './errors.ts'
 import {chainIDs} from './image/chain.ts'
+import {markRefused} from './image/damaged.ts'
 import {requireWhole} from './image/missing.ts'
 import {type Image, type Layer, storedSize} from './image/model.ts'
 import {ChangeDecoder, type OnWarning} from './layer/change.ts'
@@ -259,6 +260,7 @@ class Run {
       return {chainID, diffID, cacheID}
     } catch (error) {
       this.#abandon(cacheID)
+      markRefused(layer.blob, error)
       throw error instanceof ImgtoolError ? error.within({layer: layer.index}) : error
     } finally {
       written.abort()

@@ -92,6 +92,13 @@ export interface V1Node {
   readonly layer: Blob
 }
 
+/** An image of a store without a config that can be used. */
+export interface LostImage {
+  readonly imageID: string
+  readonly names: readonly string[]
+  readonly error: ImgtoolError
+}
+
 /** All images of one archive. */
 export interface ImageSet {
   readonly format: Format
@@ -101,4 +108,6 @@ export interface ImageSet {
   readonly v1: ReadonlyMap<string, V1Node>
   /** What was found that is odd but harmless, one sentence each. */
   readonly warnings: readonly string[]
+  /** Images of a store that were left out, with why. */
+  readonly lost?: readonly LostImage[]
 }

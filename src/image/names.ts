@@ -1,5 +1,5 @@
 /** Names of images: as documents write them, as docker shows them, as users type them. */
-import type {Image} from './model.ts'
+import type {Image, LostImage} from './model.ts'
 import {sequenceIDs, stepsOf} from './steps.ts'
 
 /** Annotation keys that name an image. @see OCI image-spec annotations.md; containerd core/images/annotations.go */
@@ -78,13 +78,23 @@ export function familiarName(name: string): string {
  * that is printed for it: image ID, manifest digest, v1 id, chainID of its layers, or id of its last node in a tree.
  */
 export function isNamed(image: Image, wanted: string): boolean {
-  const spellings = [...image.names, ...image.aliases]
+  const ids = () => [image.imageID, image.manifestDigest, image.v1ID, ...stackIDs(image)]
+  return isSpelled([...image.names, ...image.aliases], wanted) || isID(ids, wanted)
+}
+
+/** Whether it selects an image that was left out. */
+export function isLostNamed({names, imageID}: LostImage, wanted: string): boolean {
+  return isSpelled(names, wanted) || isID(() => [imageID], wanted)
+}
+
+function isSpelled(names: readonly string[], wanted: string): boolean {
   const familiar = familiarName(wanted)
-  if (spellings.some((name) => name === wanted || name === familiar || name === `${familiar}:latest`)) return true
+  return names.some((name) => name === wanted || name === familiar || name === `${familiar}:latest`)
+}
+
+function isID(ids: () => readonly (string | undefined)[], wanted: string): boolean {
   const hex = wanted.replace(/^sha256:/, '')
-  if (!/^[0-9a-f]{12,64}$/.test(hex)) return false
-  const ids = [image.imageID, image.manifestDigest, image.v1ID, ...stackIDs(image)]
-  return ids.some((id) => id?.replace(/^sha256:/, '').startsWith(hex))
+  return /^[0-9a-f]{12,64}$/.test(hex) && ids().some((id) => id?.replace(/^sha256:/, '').startsWith(hex))
 }
 
 const stackIDsByImage = new WeakMap<Image, readonly string[]>()

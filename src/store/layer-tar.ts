@@ -2,6 +2,7 @@
 import {setImmediate} from 'node:timers/promises'
 import type {Blob} from '../archive/archive.ts'
 import {ImgtoolError} from '../errors.ts'
+import {markUnreadable} from '../image/damaged.ts'
 import {loadCrc64} from '../os/crc64-library.ts'
 import {type ByteString, printable} from '../text.ts'
 import {type ChunkSource, Chunks} from '../thread/chunks.ts'
@@ -45,19 +46,23 @@ export class LayerTar implements Blob {
   /** Costs reading all that is no content, at the first time. */
   get size(): number {
     if (this.#size !== undefined) return this.#size
-    let size = 0
-    for (const piece of this.#pieces()) size += sizeOf(piece)
-    this.#size = size
-    return size
+    return this.#reading(() => {
+      let size = 0
+      for (const piece of this.#pieces()) size += sizeOf(piece)
+      this.#size = size
+      return size
+    })
   }
 
   /** Is quick as long as positions only go forward, and passes over contents unread. */
   async read(position: number, length: number): Promise<Buffer> {
-    if (this.#cursor === undefined || position < this.#cursor.position) {
-      this.close()
-      this.#cursor = new Cursor(this.#open())
-    }
-    return this.#cursor.read(position, length)
+    return this.#reading(() => {
+      if (this.#cursor === undefined || position < this.#cursor.position) {
+        this.close()
+        this.#cursor = new Cursor(this.#open())
+      }
+      return this.#cursor.read(position, length)
+    })
   }
 
   async *stream(buffers: ChunkSource = new Chunks(1)): AsyncGenerator<Buffer> {
@@ -75,6 +80,15 @@ export class LayerTar implements Blob {
     this.#cursor = undefined
   }
 
+  #reading<Result>(use: () => Result): Result {
+    try {
+      return use()
+    } catch (error) {
+      markUnreadable(this, error)
+      throw error
+    }
+  }
+
   *#pieces(): Generator<Piece> {
     const parts = this.#open()
     try {
@@ -85,11 +99,14 @@ export class LayerTar implements Blob {
   }
 
   *#chunks(buffers: ChunkSource): Generator<Buffer> {
-    const parts = this.#open()
+    const parts = this.#reading(this.#open)
     const assembly = new Assembly(parts, buffers)
     try {
       for (const piece of {[Symbol.iterator]: () => parts.pieces}) yield* assembly.add(piece)
       yield* assembly.handOn()
+    } catch (error) {
+      markUnreadable(this, error)
+      throw error
     } finally {
       assembly.close()
       parts.close()

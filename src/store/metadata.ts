@@ -8,7 +8,7 @@ import {type ConfigFacts, readConfig} from '../image/config.ts'
 import {dockerManifestName} from '../image/docker-archive.ts'
 import {parseDocument} from '../image/json.ts'
 import {checkLimit, type Limits} from '../limits.ts'
-import {fromText, printableText} from '../text.ts'
+import {type ByteString, fromText, printableText} from '../text.ts'
 import {
   configPath,
   configsName,
@@ -30,6 +30,13 @@ interface Stored {
   readonly facts: ConfigFacts
   readonly parent: string | undefined
   readonly names: string[]
+}
+
+/** An image whose config could not be read. */
+interface Lost {
+  readonly imageID: Digest
+  readonly names: string[]
+  readonly error: ImgtoolError
 }
 
 /**
@@ -59,6 +66,8 @@ export function readOneImage(
 class MetadataReader implements StoreMembers {
   readonly members: StoreMembers['members'] = new Map()
   readonly warnings: string[] = []
+  readonly lost: Lost[] = []
+  readonly missing: Map<ByteString, string> = new Map()
   readonly #files: StoreFiles
   readonly #layers: StoreLayers
   readonly #limits: Limits
@@ -77,6 +86,7 @@ class MetadataReader implements StoreMembers {
   read(): void {
     const images = this.#readConfigs()
     this.#readNames(images)
+    for (const image of this.lost) this.warnings.push(describeLost(image))
     const parents = new Set([...images.values()].map(({parent}) => parent))
     const shown = [...images].filter(([id, {names}]) => names.length > 0 || !parents.has(id))
     const ids = new Set<string>(shown.map(([id]) => id))
@@ -98,7 +108,10 @@ class MetadataReader implements StoreMembers {
     checkLimit(this.#limits, 'members', ids.length, 'images of the store')
     for (const hex of ids.filter(isID)) {
       const imageID: Digest = `sha256:${hex}`
-      const facts = this.#attempt(`Image ${hex} is left out`, () => this.#readConfig(imageID))
+      const facts = this.#attempt(
+        () => this.#readConfig(imageID),
+        (error) => this.lost.push({imageID, names: [], error}),
+      )
       const parent = this.#files.line(`${this.#root}/${imageMetadataPath(imageID)}/parent`)
       if (facts !== undefined) images.set(imageID, {facts, parent, names: []})
     }
@@ -115,15 +128,19 @@ class MetadataReader implements StoreMembers {
 
   #readNames(images: ReadonlyMap<Digest, Stored>): void {
     const path = `${this.#root}/${repositoriesName}`
-    const document = this.#attempt('Names are left out', () => {
-      const bytes = this.#files.read(path, this.#limits.document)
-      return bytes && parseDocument(bytes, path, repositoriesSchema)
-    })
+    const document = this.#attempt(
+      () => {
+        const bytes = this.#files.read(path, this.#limits.document)
+        return bytes && parseDocument(bytes, path, repositoriesSchema)
+      },
+      ({message}) => this.warnings.push(`Names are left out: ${message}`),
+    )
+    const lost = new Map<string, Lost>(this.lost.map((image) => [image.imageID, image]))
     for (const references of document?.Repositories.values() ?? []) {
       for (const [name, id] of references) {
         // A name by digest says where the image came from; it is no tag.
         if (name.includes('@')) continue
-        const image = images.get(id as Digest)
+        const image = images.get(id as Digest) ?? lost.get(id)
         if (image === undefined) this.warnings.push(`"${printableText(name)}" names an image that is not there`)
         else image.names.push(name)
       }
@@ -143,7 +160,11 @@ class MetadataReader implements StoreMembers {
   #layer(chainID: Digest, diffID: Digest, below: Digest | undefined): string {
     if (!this.#known.has(chainID)) {
       const add = () => this.#addLayer(chainID, diffID, below)
-      this.#known.set(chainID, this.#attempt(`Layer ${digestHex(chainID)} is left out`, add))
+      const known = this.#attempt(add, ({message}) => {
+        this.missing.set(blobPath(diffID), message)
+        this.warnings.push(`Layer ${digestHex(chainID)} is left out: ${message}`)
+      })
+      this.#known.set(chainID, known)
     }
     return this.#known.get(chainID) ?? blobPath(diffID)
   }
@@ -177,15 +198,20 @@ class MetadataReader implements StoreMembers {
   }
 
   /** Does without what is damaged. */
-  #attempt<Result>(what: string, use: () => Result): Result | undefined {
+  #attempt<Result>(use: () => Result, without: (error: ImgtoolError) => void): Result | undefined {
     try {
       return use()
     } catch (error) {
       if (!(error instanceof ImgtoolError) || isOurs.has(error.code)) throw error
-      this.warnings.push(`${what}: ${error.message}`)
+      without(error)
       return undefined
     }
   }
+}
+
+function describeLost({imageID, names: [name], error}: Lost): string {
+  const shown = name === undefined ? '' : `"${printableText(name)}" `
+  return `Image ${shown}${digestHex(imageID)} is left out: ${error.message}`
 }
 
 /** What is wrong with this machine, and not with the store. */

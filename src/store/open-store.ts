@@ -5,9 +5,10 @@
 import type {Archive, Blob, Member} from '../archive/archive.ts'
 import {findBlob} from '../archive/names.ts'
 import type {Digest} from '../digest.ts'
-import {ImgtoolError} from '../errors.ts'
+import {ImgtoolError, isImgtoolError} from '../errors.ts'
 import type {ConfigFacts} from '../image/config.ts'
-import type {ImageSet} from '../image/model.ts'
+import {whyMissing} from '../image/missing.ts'
+import type {Image, ImageSet, LostImage} from '../image/model.ts'
 import {readImages} from '../image/read-images.ts'
 import type {Limits} from '../limits.ts'
 import {type ByteString, printableText} from '../text.ts'
@@ -22,6 +23,10 @@ export interface StoreMembers {
   readonly members: Map<ByteString, Member>
   /** What is damaged or odd, one sentence each. */
   readonly warnings: string[]
+  /** Images that are no members, with why. */
+  readonly lost?: readonly LostImage[]
+  /** Why layers are not there, by the names that they would have. */
+  readonly missing?: ReadonlyMap<ByteString, string>
 }
 
 /** An open data-root. Whoever opened it closes it. */
@@ -77,13 +82,8 @@ export function openOneImage(path: string, driver: StoreDriver, config: ConfigFa
 }
 
 /** @param files is closed with the archive */
-function openMembers(
-  {members, warnings}: StoreMembers,
-  files: StoreFiles,
-  path: string,
-  layers: StoreLayers,
-  limits: Limits,
-): Store {
+function openMembers(read: StoreMembers, files: StoreFiles, path: string, layers: StoreLayers, limits: Limits): Store {
+  const {members} = read
   const close = async () => {
     layers.close()
     files.close()
@@ -96,7 +96,7 @@ function openMembers(
     close,
     [Symbol.asyncDispose]: close,
   }
-  return {driver: layers.driver, archive, readImages: () => readStoreImages(archive, layers, warnings, limits)}
+  return {driver: layers.driver, archive, readImages: () => readStoreImages(archive, layers, read, limits)}
 }
 
 /**
@@ -158,13 +158,14 @@ function severalDrivers(path: string, names: readonly string[]): ImgtoolError {
 async function readStoreImages(
   archive: Archive,
   layers: StoreLayers,
-  warnings: readonly string[],
+  {warnings, lost = [], missing}: StoreMembers,
   limits: Limits,
 ): Promise<ImageSet> {
-  const set = await readImages(archive, limits)
+  const set = await readAny(archive, warnings, limits)
   const rebuilt = new Set<Blob>()
   const images = set.images.map((image) => ({
     ...image,
+    ...whyBroken(image, missing),
     layers: image.layers.map((layer) => {
       if (!layers.isRebuilt(layer.blob)) return layer
       rebuilt.add(layer.blob)
@@ -172,7 +173,26 @@ async function readStoreImages(
       return {...others, ...(diffID !== undefined && {lostDiffID: diffID as Digest})}
     }),
   }))
-  return {...set, images, warnings: [...set.warnings, ...warnings, ...warnOfRebuilt(rebuilt.size, set)]}
+  return {...set, images, lost, warnings: [...set.warnings, ...warnings, ...warnOfRebuilt(rebuilt.size, set)]}
+}
+
+/** Where nothing can be read, it is an error, which has to say what is wrong. */
+async function readAny(archive: Archive, [warning]: readonly string[], limits: Limits): Promise<ImageSet> {
+  try {
+    return await readImages(archive, limits)
+  } catch (error) {
+    if (!isImgtoolError(error) || error.code !== 'IMAGE_NOT_FOUND' || warning === undefined) throw error
+    throw new ImgtoolError(error.code, `Cannot find an image in the data-root: ${warning}`, error.details)
+  }
+}
+
+/** The store knows why a layer is not there. */
+function whyBroken({layers}: Image, missing: StoreMembers['missing']): Pick<Image, 'broken'> {
+  const layer = layers.find(({blob}) => whyMissing(blob) !== undefined)
+  const why = layer && missing?.get(layer.blob.name)
+  if (why === undefined) return {}
+  const message = `Cannot find layer ${layer!.index} (${layer!.diffID}) in the store: ${why}`
+  return {broken: new ImgtoolError('BLOB_MISSING', message, {layer: layer!.index})}
 }
 
 function warnOfRebuilt(count: number, {format}: ImageSet): string[] {
