@@ -1,5 +1,6 @@
 /** Finds what is damaged in docker's data-root and what was left there, and cleans it up. */
 import {createHash} from 'node:crypto'
+import type {Blob} from './archive/archive.ts'
 import type {Digest} from './digest.ts'
 import type {DriverName} from './driver/driver.ts'
 import {findMountOfPlace, isForgotten} from './driver/mounts.ts'
@@ -13,7 +14,7 @@ import {layerFile, layerPath, metadataRoot} from './store/layout.ts'
 import {lockStore} from './store/lock.ts'
 import type {ContainerState, LayerState, StoreState} from './store/state.ts'
 import type {StoreFiles} from './store/store-files.ts'
-import {StoreLayers} from './store/store-layers.ts'
+import {type StoredLayerFacts, StoreLayers} from './store/store-layers.ts'
 import {type StoreFinding, type Survey, surveyStore} from './store/survey.ts'
 import {StoreWriter} from './store/writer.ts'
 import {type KeptStore, openKeptStore, type StoreOptions} from './store-status.ts'
@@ -151,11 +152,16 @@ async function compareLayers(
   const reader = new StoreLayers(files, driver.name, limits)
   try {
     const findings: StoreFinding[] = []
-    const isThere = (id: string) => isPlaceID(id) && driver.exists(id)
-    const readable = [...layers.values()].filter(({cacheID, hasTarSplit}) => hasTarSplit && isThere(cacheID))
-    for (const [at, layer] of readable.entries()) {
+    const isThere = ({cacheID}: LayerState) => isPlaceID(cacheID) && driver.exists(cacheID)
+    // All are told to the reader first: files of one may be where symlinks of those below it lead.
+    const blobs = [...layers.values()].filter(isThere).map((layer) => {
+      const parentCacheID = layers.get(layer.parent ?? '')?.cacheID
+      return {layer, blob: reader.blob(factsOf(layer, driver.name, parentCacheID))}
+    })
+    const readable = blobs.filter(({layer}) => layer.hasTarSplit)
+    for (const [at, {layer, blob}] of readable.entries()) {
       onLayer?.(at, readable.length)
-      const fault = await compareLayer(reader, driver.name, layer, signal)
+      const fault = blob === undefined ? 'its files are missing' : await compareLayer(blob, layer, signal)
       if (fault === undefined) continue
       const message = `Layer ${layer.chainID} is not what it was: ${fault}`
       findings.push({severity: 'damage', code: 'LAYER_CHANGED', subject: layer.chainID, message})
@@ -166,17 +172,28 @@ async function compareLayers(
   }
 }
 
+function factsOf(
+  {chainID, cacheID, size, hasTarSplit}: LayerState,
+  driver: DriverName,
+  parentCacheID: string | undefined,
+): StoredLayerFacts {
+  const tarSplit = `${metadataRoot(driver)}/${layerPath(chainID)}/${layerFile.tarSplit}`
+  return {
+    name: layerPath(chainID),
+    cacheID,
+    parentCacheID: parentCacheID !== undefined && isPlaceID(parentCacheID) ? parentCacheID : undefined,
+    tarSplit: hasTarSplit ? tarSplit : undefined,
+    filesSize: size,
+  }
+}
+
 /** @returns what is wrong with its bytes */
 async function compareLayer(
-  reader: StoreLayers,
-  driver: DriverName,
-  {chainID, diffID, cacheID, size}: LayerState,
+  blob: Blob,
+  {diffID}: LayerState,
   signal: AbortSignal | undefined,
 ): Promise<string | undefined> {
-  const tarSplit = `${metadataRoot(driver)}/${layerPath(chainID)}/${layerFile.tarSplit}`
   try {
-    const blob = reader.blob({name: layerPath(chainID), cacheID, parentCacheID: undefined, tarSplit, filesSize: size})
-    if (blob === undefined) return 'its files are missing'
     const hash = createHash('sha256')
     for await (const chunk of blob.stream()) {
       signal?.throwIfAborted()

@@ -5,9 +5,12 @@ import {type CheckStoreOptions, checkStore, isClean} from '../src/check-store.ts
 import type {DriverName} from '../src/driver/driver.ts'
 import {layersName, metadataRoot, newFileName, temporaryName} from '../src/store/layout.ts'
 import {listStore, storeStatus} from '../src/store-status.ts'
+import {unpackIntoStore} from '../src/unpack-store.ts'
 import {imgtool} from './helpers/cli.ts'
 import {scratch} from './helpers/image.ts'
+import {imageOfTars} from './helpers/memory-layers.ts'
 import {driverNames, fillStore, placePath, storedLayers} from './helpers/store.ts'
+import {directory, file, symlink, tar} from './helpers/tar.ts'
 
 const archive = 'docker-20.10-several.tar'
 
@@ -184,6 +187,22 @@ test('a link of overlay2 that is lost is made again, and no image is lost with i
   t.deepEqual(await repair(t, store), [`Linked the place ${cacheID} again`])
   t.deepEqual(await listStore(store), before)
 })
+
+for (const driver of driverNames) {
+  test(`files that ${driver} has where a symlink of a lower layer leads are those of the layer`, async (t) => {
+    const store = scratch(t)
+    const layers = [
+      tar(directory('real', {mode: 0o755}), file('real/a', 'a'), symlink('lnk', 'real')),
+      tar(file('other', 'other')),
+      tar(file('lnk/b', 'content')),
+    ]
+    const source = {archive: undefined, set: {v1: new Map()}}
+    await unpackIntoStore({source, images: [imageOfTars(...layers)]} as never, store, driver)
+    let read = 0
+    const found = await find(store, {layers: true, onLayer: () => read++})
+    t.deepEqual([codes(found).includes('LAYER_CHANGED'), read], [false, layers.length], found.join())
+  })
+}
 
 test('layers without an image are a note, and go unless another run is at work', async (t) => {
   const store = await fillStore(t, 'vfs', archive)

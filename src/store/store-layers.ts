@@ -1,6 +1,6 @@
 /** The layers of a store as blobs. */
 import type {Blob} from '../archive/archive.ts'
-import {aufsDialect, overlayDialect} from '../driver/dialect.ts'
+import {anyAufs, anyOverlay} from '../driver/dialect.ts'
 import {LowerLayers} from '../driver/lower.ts'
 import type {Limits} from '../limits.ts'
 import type {ByteString} from '../text.ts'
@@ -98,7 +98,7 @@ export class StoreLayers {
     for (let at: string | undefined = cacheID; at !== undefined && !stack.has(at); at = this.#below.get(at))
       stack.add(at)
     const layers = [...stack]
-    const dialect = this.#driver === 'aufs' ? aufsDialect : overlayDialect('trusted')
+    const dialect = this.#driver === 'aufs' ? anyAufs : anyOverlay
     return new LowerLayers(layers.length, (layer) => this.#openContent(layers[layer]!), dialect)
   }
 
