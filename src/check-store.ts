@@ -105,9 +105,10 @@ async function repairStore(kept: KeptStore, store: string, {signal}: StoreOption
       hint: `Move "${metadataRoot(driver.name)}/repositories.json" away; images keep their IDs`,
     })
   }
+  requireLimits(kept.readState())
   const unmounted = forgottenContainers(kept, kept.readState())
   for (const {places} of unmounted) driver.put(places[0]!)
-  const mended = before.damagedPlaces.filter((id) => driver.mend(id))
+  const mended = before.damagedPlaces.filter(({id, near}) => driver.mend(id, near))
   // What was mended makes layers and images whole again.
   const found = mended.length === 0 ? before : survey()
   const unused = writer.isAlone() ? found.unusedLayers : []
@@ -121,7 +122,7 @@ async function repairStore(kept: KeptStore, store: string, {signal}: StoreOption
   const places = writer.removeLeftovers()
   return [
     ...unmounted.map(({id}) => `Unmounted the container ${id}`),
-    ...mended.map((id) => `Linked the place ${id} again`),
+    ...mended.map(({id}) => `Linked the place ${id} again`),
     ...found.lostNames.map((name) => `Removed the name "${printableText(name)}"`),
     ...found.unreachableNames.map((name) => `Wrote the name "${printableText(name)}" as docker looks for it`),
     ...found.damagedImages.map((imageID) => `Removed the image ${imageID}`),
@@ -130,6 +131,12 @@ async function repairStore(kept: KeptStore, store: string, {signal}: StoreOption
     ...[...found.temporaries, ...remains].map((path) => `Removed "${printableText(path)}"`),
     ...places.map((id) => `Removed the place ${id}`),
   ]
+}
+
+/** What is only too large for a limit can be read with a higher one. */
+function requireLimits({images}: StoreState): void {
+  const limit = [...images.values()].map((image) => image.limit).find((error) => error !== undefined)
+  if (limit !== undefined) throw limit
 }
 
 function removePath(files: StoreFiles, path: string): void {

@@ -1,8 +1,21 @@
-import {existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync} from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import {join} from 'node:path'
 import test, {type ExecutionContext} from 'ava'
 import {type CheckStoreOptions, checkStore, isClean} from '../src/check-store.ts'
 import type {DriverName} from '../src/driver/driver.ts'
+import {defaultLimits} from '../src/limits.ts'
+import {listFiles} from '../src/list-files.ts'
+import {openSource} from '../src/open.ts'
 import {layersName, metadataRoot, newFileName, temporaryName} from '../src/store/layout.ts'
 import {listStore, storeStatus} from '../src/store-status.ts'
 import {unpackIntoStore} from '../src/unpack-store.ts'
@@ -159,6 +172,9 @@ for (const driver of driverNames) {
     if (driver === 'overlay2') {
       mkdirSync(join(placePath(store, driver, mount), 'diff'))
       writeFileSync(join(placePath(store, driver, mount), 'link'), 'B'.repeat(26))
+      const below = placePath(store, driver, cacheID)
+      const links = [readFileSync(join(below, 'link')), readFileSync(join(below, 'lower'))]
+      writeFileSync(join(placePath(store, driver, mount), 'lower'), `l/${links.join(':')}`)
       symlinkSync(`../${mount}/diff`, join(store, 'overlay2/l', 'B'.repeat(26)))
     }
     if (driver === 'aufs') writeFileSync(join(store, 'aufs/layers', mount), `${cacheID}\n`)
@@ -177,14 +193,106 @@ for (const driver of driverNames) {
   })
 }
 
-test('a link of overlay2 that is lost is made again, and no image is lost with it', async (t) => {
+/** What can be lost of a place that has others below and above it, and is known from what is around it. */
+const losses = {
+  'the symlink to it': (place: string, link: string) => rmSync(join(place, '../l', link)),
+  'its link': (place: string) => rmSync(join(place, 'link')),
+  'its link and the symlink to it': (place: string, link: string) => {
+    rmSync(join(place, '../l', link))
+    rmSync(join(place, 'link'))
+  },
+  'its list of layers below': (place: string) => rmSync(join(place, 'lower')),
+  'all that it has but its files': (place: string, link: string) => {
+    rmSync(join(place, '../l', link))
+    for (const name of ['link', 'lower']) rmSync(join(place, name))
+  },
+}
+
+for (const [what, lose] of Object.entries(losses)) {
+  test(`a place of overlay2 that has lost ${what} is mended, and no image is lost with it`, async (t) => {
+    const store = await fillStore(t, 'overlay2', archive)
+    const before = await listStore(store)
+    const linksBefore = linksOf(store)
+    const layers = storedLayers(store, 'overlay2')
+    const middles = layers.filter(({chainID, parent}) => parent && layers.some((layer) => layer.parent === chainID))
+    t.true(middles.length > 0)
+    for (const {cacheID} of middles) {
+      const place = placePath(store, 'overlay2', cacheID)
+      lose(place, readFileSync(join(place, 'link'), 'latin1'))
+    }
+    t.true(codes(await find(store)).includes('IMAGE_DAMAGED'))
+    const repairs = await repair(t, store)
+    for (const {cacheID} of middles) t.true(repairs.includes(`Linked the place ${cacheID} again`))
+    t.true(repairs.every((line) => line.startsWith('Linked the place')))
+    t.deepEqual(await listStore(store), before)
+    // Where a place and the one on it have lost all, nobody knows how the lower one was called.
+    if (!what.startsWith('all')) t.deepEqual(linksOf(store), linksBefore)
+  })
+}
+
+/** Every small file by which places know one another. */
+function linksOf(store: string): string[] {
+  const names = readdirSync(join(store, 'overlay2')).filter((name) => name !== 'l')
+  const contents = names.map((id) => {
+    const read = (name: string) =>
+      existsSync(join(store, 'overlay2', id, name)) ? readFileSync(join(store, 'overlay2', id, name), 'latin1') : ''
+    return `${id} ${read('link')} ${read('lower')}`
+  })
+  const links = readdirSync(join(store, 'overlay2/l')).map(
+    (name) => `${name} ${readlinkSync(join(store, 'overlay2/l', name))}`,
+  )
+  return [...contents, ...links].toSorted()
+}
+
+test('a place of overlay2 that nobody knows by its link gets another one', async (t) => {
   const store = await fillStore(t, 'overlay2', archive)
   const before = await listStore(store)
-  const {cacheID} = baseOf(store, 'overlay2')
-  const link = join(store, 'overlay2/l', readFileSync(join(placePath(store, 'overlay2', cacheID), 'link'), 'latin1'))
+  const {cacheID} = topOf(store, 'overlay2')
+  const link = join(placePath(store, 'overlay2', cacheID), 'link')
+  rmSync(join(store, 'overlay2/l', readFileSync(link, 'latin1')))
   rmSync(link)
-  t.deepEqual(codes(await find(store)), ['IMAGE_DAMAGED', 'LAYER_DAMAGED', 'NAME_LOST', 'PLACE_DAMAGED'])
   t.deepEqual(await repair(t, store), [`Linked the place ${cacheID} again`])
+  t.deepEqual(await listStore(store), before)
+  t.is(readlinkSync(join(store, 'overlay2/l', readFileSync(link, 'latin1'))), `../${cacheID}/diff`)
+})
+
+test('a place of aufs that has lost what is below it is mended, and no image is lost with it', async (t) => {
+  const store = await fillStore(t, 'aufs', archive)
+  const before = await listStore(store)
+  const lists = storedLayers(store, 'aufs').map(({cacheID}) => join(store, 'aufs/layers', cacheID))
+  const contents = lists.map((list) => readFileSync(list, 'latin1'))
+  for (const list of lists) rmSync(list)
+  t.is((await repair(t, store)).length, lists.length)
+  t.deepEqual(await listStore(store), before)
+  t.deepEqual(
+    lists.map((list) => readFileSync(list, 'latin1')),
+    contents,
+  )
+})
+
+test('a repair removes no image that can be read, and says what to do', async (t) => {
+  const store = await fillStore(t, 'overlay2', archive)
+  const before = await listStore(store)
+  const top = topOf(store, 'overlay2')
+  // No other place says what was below this one.
+  rmSync(join(top.path, 'parent'))
+  const {repairs, findings} = await checkStore(store, {repair: true})
+  t.deepEqual(repairs, [])
+  t.deepEqual(codes(findings.map(({code}) => `damage ${code}`)), ['IMAGE_DAMAGED', 'LAYER_DAMAGED', 'NAME_LOST'])
+  t.regex(findings.find(({code}) => code === 'IMAGE_DAMAGED')!.message, /it can be read, and stays: save it with/)
+  t.deepEqual(
+    (await listStore(store)).map(({imageID, names}) => [imageID, names]),
+    before.map(({imageID, names}) => [imageID, names]),
+  )
+  await using source = await openSource(`docker-root:${store}`)
+  for (const image of source.set.images) t.true([...(await listFiles(image))].length > 0)
+})
+
+test('a repair removes nothing while a limit hides what there is', async (t) => {
+  const store = await fillStore(t, 'vfs', archive)
+  const before = await listStore(store)
+  const limits = {...defaultLimits, config: 100}
+  await t.throwsAsync(checkStore(store, {repair: true, limits}), {code: 'LIMIT_EXCEEDED'})
   t.deepEqual(await listStore(store), before)
 })
 

@@ -11,12 +11,12 @@ export default class Check extends BaseCommand<typeof Check> {
   static override readonly description =
     `Reads what docker knows of images, layers and containers, and whether all that is referred to is there; with --layers also every layer, which must still have its diffID.
 Exits with 3 when something is damaged or was left. Layers without an image are notes, which do not count.
---repair removes leftovers, layers without an image, and what refers to what is not there, and writes names as docker looks for them; no image goes that is whole, nor what a container needs. No daemon may run on the data-root meanwhile.`
+--repair first makes anew what is known of the links and lists by which layers of overlay2 and aufs find one another, and writes names as docker looks for them. Then it removes: what killed runs left; places that nothing refers to; layers without an image; images without a config or without the files of a layer, with their names and the layers that only they have; names of images that are not there; containers whose files are not there. It never removes an image that imgtool can read, nor what a container needs. No daemon may run on the data-root meanwhile.`
   static override readonly args = {store: storeArgument}
   static override readonly flags = {
     driver: storeDriverFlag,
     layers: Flags.boolean({description: 'read every layer, and compare it with its diffID'}),
-    repair: Flags.boolean({description: 'remove what was left, and what refers to what is not there'}),
+    repair: Flags.boolean({description: 'mend links, remove what was left, and what refers to what is not there'}),
   }
   static override readonly examples = [
     '<%= config.bin %> <%= command.id %> /var/lib/docker',

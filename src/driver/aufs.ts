@@ -11,14 +11,14 @@ import * as os from '../os/libc.ts'
 import {fromText, printableText} from '../text.ts'
 import {UnionContents} from './contents.ts'
 import {anyAufs, aufsDialect} from './dialect.ts'
-import type {Driver, LayerOptions, LayerTarget, PlaceID} from './driver.ts'
+import type {Driver, LayerOptions, LayerTarget, Neighbours, PlaceID} from './driver.ts'
 import {fileSystemName} from './file-systems.ts'
 import {startLonePlace} from './lone-layer.ts'
 import {LowerLayers} from './lower.ts'
 import {mountAufs} from './mount-aufs.ts'
 import {isMounted, unmount} from './mounts.ts'
 import {checkPlaceID, isPlaceID} from './place-id.ts'
-import {faultsOf, homeMode, makeDirectory, mounted, PlaceDriver, Places} from './places.ts'
+import {faultsOf, homeMode, makeDirectory, mounted, PlaceDriver, Places, requireBelow} from './places.ts'
 import {listDirectory, removeTree} from './remove.ts'
 import {readSmallFile, writeSmallFile} from './small-file.ts'
 import {startUpper} from './upper.ts'
@@ -46,7 +46,7 @@ export class AufsDriver extends PlaceDriver implements Driver {
     // First, so that nobody takes what is beside it for something that is left.
     this.places.create(id, (place) => os.check(os.changeMode(place, 0o755), 'set the mode of', id))
     this.#within('mnt', (mounts) => void os.makeDirectoryAt(mounts, id, 0o755))
-    this.#within('layers', (lists) => writeSmallFile(lists, id, below.map((one) => `${one}\n`).join(''), 0o644))
+    this.#within('layers', (lists) => writeSmallFile(lists, id, listOf(below), 0o644))
   }
 
   remove(id: PlaceID): void {
@@ -90,12 +90,19 @@ export class AufsDriver extends PlaceDriver implements Driver {
     if (isMounted(target)) unmount(target)
   }
 
-  faults(id: PlaceID): string[] {
-    return faultsOf(() => this.parents(id))
+  faults(id: PlaceID, near?: Neighbours): string[] {
+    return faultsOf(() => requireBelow(id, this.parents(id), near))
   }
 
-  mend(_id: PlaceID): boolean {
-    return false
+  /** The list of those below it. */
+  mend(id: PlaceID, near: Neighbours): boolean {
+    const {below} = near
+    if (this.faults(id, near).length === 0 || !below?.every((one) => this.exists(one))) return false
+    this.#within('layers', (lists) => {
+      removeTree(lists, id)
+      writeSmallFile(lists, id, listOf(below), 0o644)
+    })
+    return true
   }
 
   remains(): string[] {
@@ -166,4 +173,8 @@ export class AufsDriver extends PlaceDriver implements Driver {
       os.close(directory)
     }
   }
+}
+
+function listOf(places: readonly PlaceID[]): string {
+  return places.map((id) => `${id}\n`).join('')
 }

@@ -13,6 +13,14 @@ export type DriverName = 'overlay2' | 'vfs' | 'aufs'
 /** Names a place: 64 hexadecimal digits, which say nothing of what is in it; `-init` may follow. */
 export type PlaceID = string
 
+/** Where a place is, as docker's metadata has it. */
+export interface Neighbours {
+  /** All that it lies on, nearest first; undefined where the metadata does not say it. */
+  readonly below: readonly PlaceID[] | undefined
+  /** Those that lie directly on it, as far as they are known. */
+  readonly above: readonly PlaceID[]
+}
+
 /** Places of layers: made, mounted, removed. All methods are synchronous; whoever made the driver closes it. */
 export interface Driver extends Disposable {
   readonly name: DriverName
@@ -60,10 +68,19 @@ export interface Driver extends Disposable {
   mount(id: PlaceID, target: string): void
   /** Ends what {@link get} shows; what is not there is fine. */
   put(id: PlaceID): void
-  /** Why a place cannot be used, one sentence each; none where it can. Nothing is asked of what lies below it but that it is there. */
-  faults(id: PlaceID): string[]
-  /** Makes anew what leads to a place, where the place says how it was. @returns whether there was something to do */
-  mend(id: PlaceID): boolean
+  /**
+   * Why a place cannot be used, one sentence each; none where it can. Nothing is asked of what lies below it but that it is there.
+   *
+   * @param near what else is known to lie below it
+   */
+  faults(id: PlaceID, near?: Neighbours): string[]
+  /**
+   * Makes anew what leads to a place and from it to those below it, as far as the place, those around it, or what is known of
+   * them say how it was. Mend those below it first.
+   *
+   * @returns whether something was done
+   */
+  mend(id: PlaceID, near: Neighbours): boolean
   /** What the driver keeps beside its places of places that are gone, as paths below the data-root. */
   remains(): string[]
   /** Removes what {@link remains}, and what killed runs were about to make. */

@@ -12,15 +12,16 @@ import * as os from '../os/libc.ts'
 import {fromText, printableText} from '../text.ts'
 import {UnionContents} from './contents.ts'
 import {anyOverlay, overlayDialect} from './dialect.ts'
-import type {Driver, LayerOptions, LayerTarget, PlaceID} from './driver.ts'
+import type {Driver, LayerOptions, LayerTarget, Neighbours, PlaceID} from './driver.ts'
 import {fileSystemName} from './file-systems.ts'
 import {startLonePlace} from './lone-layer.ts'
 import {LowerLayers} from './lower.ts'
 import {mountOverlay} from './mount-overlay.ts'
 import {isMounted, unmount} from './mounts.ts'
 import {isPlaceID} from './place-id.ts'
-import {faultsOf, homeMode, makeDirectory, mounted, PlaceDriver, Places} from './places.ts'
+import {faultsOf, homeMode, makeDirectory, mounted, PlaceDriver, Places, requireBelow} from './places.ts'
 import {isNamespaceOfRoot, readPrivileges} from './privileges.ts'
+import {removeTree} from './remove.ts'
 import {readSmallFile, writeSmallFile} from './small-file.ts'
 import {startUpper} from './upper.ts'
 
@@ -111,15 +112,16 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
     return startUpper(this.#openDiff(id), lower, this.#dialect, options)
   }
 
-  faults(id: PlaceID): string[] {
+  faults(id: PlaceID, near?: Neighbours): string[] {
     const requireFiles = () => os.close(this.#openDiff(id))
-    return [requireFiles, () => this.#requireLink(id), () => this.parents(id)].flatMap(faultsOf)
+    const requireLower = () => requireBelow(id, this.parents(id), near)
+    return [requireFiles, () => this.#requireLink(id), requireLower].flatMap(faultsOf)
   }
 
-  /** The link by which others know a place. */
-  mend(id: PlaceID): boolean {
-    const link = this.#soundLink(id)
-    return link !== undefined && this.#makeLink(id, link) === 0
+  /** The link by which others know a place, and those by which it knows others. */
+  mend(id: PlaceID, near: Neighbours): boolean {
+    const isLinked = this.#mendLink(id, near)
+    return this.#mendLower(id, near) || isLinked
   }
 
   /** Links that lead nowhere. */
@@ -169,6 +171,58 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
       return os.symlinkAt(`../${id}/diff`, links, link)
     } finally {
       os.close(links)
+    }
+  }
+
+  #mendLink(id: PlaceID, {above}: Neighbours): boolean {
+    const own = this.#soundLink(id)
+    const link = own ?? this.#linkFor(id, above)
+    if (own === undefined) this.#replace(id, 'link', link)
+    return this.#makeLink(id, link) === 0 || own === undefined
+  }
+
+  /** The link of a place that has lost its name: the one that leads to it, that those above know, or a new one. */
+  #linkFor(id: PlaceID, above: readonly PlaceID[]): string {
+    const known = above.flatMap((child) => this.#lowerLinks(child).slice(0, 1))
+    const targets = new Map(
+      this.#withinLinks((links) => {
+        const names = readdirSync(os.descriptorPath(links)).filter(isLinkName)
+        return names.map((link) => [link, placeOf(os.readLinkAt(links, link))] as const)
+      }),
+    )
+    const leading = [...targets.keys()].filter((link) => targets.get(link) === id)
+    const usable = known.filter((link) => targets.get(link) === id || !targets.has(link))
+    return usable.find((link) => targets.has(link)) ?? leading[0] ?? usable[0] ?? makeLinkName()
+  }
+
+  /** The links that a place names, as far as they are names; none where nothing can be read. */
+  #lowerLinks(id: PlaceID): string[] {
+    let lower = ''
+    faultsOf(() => {
+      lower = this.#read(id, 'lower') ?? ''
+    })
+    const links = lower.split(':').map((link) => link.slice(`${linksName}/`.length))
+    return links.every(isLinkName) ? links : []
+  }
+
+  #mendLower(id: PlaceID, near: Neighbours): boolean {
+    const [parent] = near.below ?? []
+    const isSound = faultsOf(() => requireBelow(id, this.parents(id), near)).length === 0
+    if (parent === undefined || isSound || !this.exists(parent)) return false
+    const {below, above} = {below: near.below!.slice(1), above: [id]}
+    if (this.faults(parent, {below, above}).length > 0) return false
+    this.#replace(id, 'lower', this.#lowerOf(parent))
+    return true
+  }
+
+  /** Whatever is in the place of the file. */
+  #replace(id: PlaceID, name: 'link' | 'lower', text: string): void {
+    const place = this.places.open(id)
+    try {
+      removeTree(place, name)
+      writeSmallFile(place, name, text, 0o644)
+    } finally {
+      os.close(place)
     }
   }
 

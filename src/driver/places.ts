@@ -4,7 +4,7 @@ import {join} from 'node:path'
 import {ImgtoolError} from '../errors.ts'
 import * as os from '../os/libc.ts'
 import {fromText, printableText} from '../text.ts'
-import type {Driver, PlaceID} from './driver.ts'
+import type {Driver, Neighbours, PlaceID} from './driver.ts'
 import {checkPlaceID, isPlaceID} from './place-id.ts'
 import {readPrivileges} from './privileges.ts'
 import {removeTree} from './remove.ts'
@@ -240,6 +240,15 @@ export function faultsOf(use: () => unknown): string[] {
     if (error instanceof ImgtoolError && error.code === 'STORE_INVALID') return [error.message]
     throw error
   }
+}
+
+/** A list of those below a place that is lost may look like that of a place with none. @throws {ImgtoolError} STORE_INVALID */
+export function requireBelow(id: PlaceID, found: readonly PlaceID[], near: Neighbours | undefined): void {
+  if (found.length > 0 || !near?.below?.length) return
+  throw new ImgtoolError(
+    'STORE_INVALID',
+    `The place "${printableText(id)}" cannot be used: nothing says what is below it`,
+  )
 }
 
 export function mounted(id: PlaceID): ImgtoolError {

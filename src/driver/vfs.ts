@@ -68,11 +68,11 @@ export class VfsDriver extends PlaceDriver implements Driver {
     // Nothing was mounted.
   }
 
-  faults(_id: PlaceID): [] {
+  faults(): [] {
     return []
   }
 
-  mend(_id: PlaceID): boolean {
+  mend(): boolean {
     return false
   }
 

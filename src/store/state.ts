@@ -43,6 +43,8 @@ export interface ImageState {
   readonly facts: ConfigFacts | undefined
   /** Why it cannot. */
   readonly fault: string | undefined
+  /** The limit without which it could perhaps. */
+  readonly limit: ImgtoolError | undefined
   /** ChainIDs of its layers, base first. */
   readonly chain: readonly Digest[]
 }
@@ -99,9 +101,10 @@ class StateReader {
   images(): Map<string, ImageState> {
     const images = this.#list(configsName).map((hex): ImageState => {
       const imageID: Digest = `sha256:${hex}`
-      const [facts, fault] = attempt(() => this.#readConfig(imageID))
+      const [facts, fault, error] = attempt(() => this.#readConfig(imageID))
+      const limit = error?.code === 'LIMIT_EXCEEDED' ? error : undefined
       const parent = this.#line(`${imageMetadataPath(imageID)}/parent`)
-      return {imageID, parent, facts, fault, chain: facts === undefined ? [] : chainIDs(facts.diffIDs)}
+      return {imageID, parent, facts, fault, limit, chain: facts === undefined ? [] : chainIDs(facts.diffIDs)}
     })
     return new Map(images.map((image) => [image.imageID, image]))
   }
@@ -157,11 +160,13 @@ class StateReader {
 /** What is wrong with this machine, and not with the store. */
 const isOurs: ReadonlySet<string> = new Set(['PERMISSION_DENIED', 'SYSTEM_ERROR'])
 
-function attempt<Result>(use: () => Result): [result: Result | undefined, fault: string | undefined] {
+function attempt<Result>(
+  use: () => Result,
+): [result: Result | undefined, fault: string | undefined, error?: ImgtoolError] {
   try {
     return [use(), undefined]
   } catch (error) {
     if (!(error instanceof ImgtoolError) || isOurs.has(error.code)) throw error
-    return [undefined, error.message]
+    return [undefined, error.message, error]
   }
 }

@@ -1,14 +1,15 @@
 /** Finds what is damaged in a store and what was left there, and says what can go. */
 import type {Digest} from '../digest.ts'
-import type {Driver, PlaceID} from '../driver/driver.ts'
+import type {Driver, Neighbours, PlaceID} from '../driver/driver.ts'
 import {isOfBuilder, isPlaceID} from '../driver/place-id.ts'
 import {findLeftovers} from '../driver/staging.ts'
-import {ImgtoolError} from '../errors.ts'
+import {ImgtoolError, isImgtoolError} from '../errors.ts'
 import {chainIDs} from '../image/chain.ts'
 import {familiarName, isDockerName, repositoryOf} from '../image/names.ts'
 import * as os from '../os/libc.ts'
 import {printableText} from '../text.ts'
-import {configsName, imagesMetadataName, layersName, metadataRoot, temporaryName} from './layout.ts'
+import {configsName, contentPath, imagesMetadataName, layersName, metadataRoot, temporaryName} from './layout.ts'
+import {PlaceMap} from './place-map.ts'
 import type {ContainerState, ImageState, LayerState, StoreState} from './state.ts'
 import type {StoreFiles} from './store-files.ts'
 
@@ -47,14 +48,20 @@ export interface Survey {
   readonly findings: readonly StoreFinding[]
   readonly lostNames: readonly string[]
   readonly unreachableNames: readonly string[]
+  /** Those that cannot be read. */
   readonly damagedImages: readonly Digest[]
   readonly damagedLayers: readonly Digest[]
   readonly lostContainers: readonly string[]
   readonly unusedLayers: readonly Digest[]
-  /** Places that can be used if {@link Driver.mend} helps. */
-  readonly damagedPlaces: readonly PlaceID[]
+  /** Places that can be used if {@link Driver.mend} helps; those below others first. */
+  readonly damagedPlaces: readonly DamagedPlace[]
   /** Paths below the data-root. */
   readonly temporaries: readonly string[]
+}
+
+export interface DamagedPlace {
+  readonly id: PlaceID
+  readonly near: Neighbours
 }
 
 /** What a survey looks at. */
@@ -73,6 +80,9 @@ export function surveyStore(surveyed: Surveyed): Survey {
 const buildCachePath = 'buildkit/snapshots.db'
 /** Most bytes of it that are read. */
 const buildCacheLimit = 1 << 30
+/** What to do about an image that only imgtool can read. */
+const howToReplace =
+  'save it with imgtool convert and remove it with imgtool store remove, then repair again, and unpack what was saved'
 const chainIDLength = 'sha256:'.length + 64
 
 class Surveyor {
@@ -83,11 +93,15 @@ class Surveyor {
   /** What is wrong with a layer, by chainID; undefined for one that is sound. */
   readonly #layerFaults = new Map<string, string | undefined>()
   readonly #imageFaults = new Map<string, string | undefined>()
+  /** Images that docker cannot use, and whose files are there all the same. */
+  readonly #readable = new Set<string>()
+  readonly #near: PlaceMap
 
   constructor({files, driver, state}: Surveyed) {
     this.#files = files
     this.#driver = driver
     this.#state = state
+    this.#near = new PlaceMap(state)
   }
 
   survey(): Survey {
@@ -108,7 +122,7 @@ class Surveyor {
       findings: this.#findings,
       lostNames,
       unreachableNames,
-      damagedImages: [...images.keys()].filter((id) => this.#imageFaults.get(id) !== undefined) as Digest[],
+      damagedImages: [...images.keys()].filter((id) => this.#isLost(id)) as Digest[],
       damagedLayers: this.#childrenFirst(damagedLayers),
       lostContainers,
       unusedLayers: this.#childrenFirst(unused.map(({chainID}) => chainID)),
@@ -118,13 +132,15 @@ class Surveyor {
   }
 
   /** Only those that something refers to: of others, nobody knows that they are complete. */
-  #surveyPlaces(): PlaceID[] {
+  #surveyPlaces(): DamagedPlace[] {
     const used = [...this.#usedPlaces(new Set())].filter((id) => isPlaceID(id) && this.#driver.exists(id))
-    return used.filter((id) => {
-      const faults = this.#driver.faults(id)
+    const damaged = used.flatMap((id) => {
+      const near = this.#near.around(id)
+      const faults = this.#driver.faults(id, near)
       for (const fault of faults) this.#add('damage', 'PLACE_DAMAGED', id, fault)
-      return faults.length > 0
+      return faults.length > 0 ? [{id, near}] : []
     })
+    return damaged.toSorted((one, other) => (one.near.below?.length ?? 0) - (other.near.below?.length ?? 0))
   }
 
   #surveyLayer(layer: LayerState): void {
@@ -159,7 +175,7 @@ class Surveyor {
     if (!isOwn || chainIDs([...below, diffID as Digest]).at(-1) !== chainID)
       return 'its chainID is not that of its diffID and its parent'
     if (!isPlaceID(cacheID) || !this.#driver.exists(cacheID)) return `its place "${printableText(cacheID)}" is missing`
-    return this.#driver.faults(cacheID)[0]
+    return this.#driver.faults(cacheID, this.#near.around(cacheID))[0]
   }
 
   #faultBelow({parent}: LayerState): string | undefined {
@@ -172,11 +188,37 @@ class Surveyor {
     return this.#state.layers.has(chainID) && this.#layerFaults.get(chainID) === undefined
   }
 
-  #surveyImage({imageID, fault, chain}: ImageState): void {
+  #surveyImage(image: ImageState): void {
+    const {imageID, fault, chain} = image
     const lost = chain.find((chainID) => !this.#isSound(chainID))
     const what = fault ?? (lost === undefined ? undefined : `its layer ${lost} is missing or cannot be used`)
     this.#imageFaults.set(imageID, what)
-    if (what !== undefined) this.#add('damage', 'IMAGE_DAMAGED', imageID, `Image ${imageID} cannot be used: ${what}`)
+    if (what === undefined) return
+    const isReadable = this.#isReadable(image)
+    if (isReadable) this.#readable.add(imageID)
+    const rest = isReadable ? `; it can be read, and stays: ${howToReplace}` : ''
+    this.#add('damage', 'IMAGE_DAMAGED', imageID, `Image ${imageID} cannot be used: ${what}${rest}`)
+  }
+
+  /** Whether {@link openStore} finds all of an image. */
+  #isReadable({facts, chain}: ImageState): boolean {
+    return facts !== undefined && chain.every((chainID, at) => this.#hasFiles(chainID, facts.diffIDs[at]!))
+  }
+
+  #hasFiles(chainID: Digest, diffID: Digest): boolean {
+    const layer = this.#state.layers.get(chainID)
+    if (layer?.diffID !== diffID || !isPlaceID(layer.cacheID)) return false
+    try {
+      return this.#files.isDirectory(contentPath(this.#driver.name, layer.cacheID))
+    } catch (error) {
+      if (isImgtoolError(error) && error.code === 'ARCHIVE_INVALID') return false
+      throw error
+    }
+  }
+
+  /** Whether nothing of an image can be had. */
+  #isLost(imageID: string): boolean {
+    return this.#imageFaults.get(imageID) !== undefined && !this.#readable.has(imageID)
   }
 
   #surveyName([name, imageID]: [string, string]): string[] {
@@ -184,7 +226,7 @@ class Surveyor {
     if (isThere && this.#imageFaults.get(imageID) === undefined) return []
     const why = isThere ? 'cannot be used' : 'is not there'
     this.#add('damage', 'NAME_LOST', name, `"${printableText(name)}" names an image that ${why}`)
-    return [name]
+    return isThere && !this.#isLost(imageID) ? [] : [name]
   }
 
   /** @see moby reference/store.go, Get: what was typed is looked for in its familiar form */
@@ -209,12 +251,14 @@ class Surveyor {
     return lost.includes(places[0]!) ? [id] : []
   }
 
-  /** Layers of images that are whole, of containers, and of what docker's builder keeps for later; with all below them. */
+  /** Layers of images that are whole or can be read, of containers, and of what docker's builder keeps for later; with all below them. */
   #keptLayers(lostContainers: readonly string[]): Set<string> {
     const {layers, images, containers} = this.#state
     const whole = [...images.values()].filter(({imageID}) => this.#imageFaults.get(imageID) === undefined)
     const tops = [
       ...whole.flatMap(({chain}) => chain.slice(-1)),
+      // One of them may have lost what is below it.
+      ...[...this.#readable].flatMap((imageID) => images.get(imageID)!.chain),
       ...containers.filter(({id}) => !lostContainers.includes(id)).flatMap(({parent}) => parent ?? []),
       ...this.#layersOfBuilder(),
     ]
