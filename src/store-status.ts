@@ -7,10 +7,12 @@ import {isPlaceID} from './driver/place-id.ts'
 import {defaultLimits, type Limits} from './limits.ts'
 import {openDriver} from './open-driver.ts'
 import {listContainers as listNames} from './store/containers.ts'
+import {isID} from './store/layout.ts'
 import {lockStore} from './store/lock.ts'
 import {openStoreFiles} from './store/open-files.ts'
 import {readState, type StoreState} from './store/state.ts'
 import type {StoreFiles} from './store/store-files.ts'
+import {findImageFaults} from './store/survey.ts'
 import {requireSystem} from './unpack.ts'
 
 export interface StoreOptions {
@@ -138,18 +140,20 @@ export async function listContainers(store: string, options: StoreOptions = {}):
 }
 
 /**
- * Lists all images of a store, damaged ones, too; those with names first, by name. Nothing of the layers is read.
+ * Lists all images of a store, damaged ones, too, also those of which only names are left; those with names first, by name.
+ * Nothing of the layers is read.
  *
  * @throws {ImgtoolError} as {@link storeStatus}
  */
 export async function listStore(store: string, options: StoreOptions = {}): Promise<StoredImage[]> {
   using kept = await openKeptStore(store, options)
   using _ = await lockStore(store, options.signal)
-  const {images, layers, names} = kept.readState()
+  const state = kept.readState()
+  const {images, layers, names} = state
+  const faults = findImageFaults({...kept, state})
   const namesOf = Map.groupBy(names.keys(), (name) => names.get(name))
-  const listed = [...images.values()].map(({imageID, facts, fault, chain}): StoredImage => {
-    const lost = chain.find((chainID) => !layers.has(chainID))
-    const damage = fault ?? (lost === undefined ? undefined : `its layer ${lost} is missing`)
+  const listed = [...images.values()].map(({imageID, facts, chain}): StoredImage => {
+    const damage = faults.get(imageID)
     return {
       imageID,
       names: (namesOf.get(imageID) ?? []).toSorted(),
@@ -159,6 +163,16 @@ export async function listStore(store: string, options: StoreOptions = {}): Prom
       ...(damage !== undefined && {damage}),
     }
   })
+  const lost = [...new Set(names.values())].filter((id): id is Digest => !images.has(id) && isImageID(id))
+  for (const imageID of lost) {
+    const damage = 'its config is missing'
+    listed.push({imageID, names: namesOf.get(imageID)!.toSorted(), layers: 0, size: 0, damage})
+  }
   const key = ({names: [name], imageID}: StoredImage) => (name === undefined ? `1${imageID}` : `0${name}`)
   return listed.toSorted((one, other) => (key(one) < key(other) ? -1 : 1))
+}
+
+/** What a name says may be anything. */
+function isImageID(id: string): id is Digest {
+  return id.startsWith('sha256:') && isID(id.slice('sha256:'.length))
 }

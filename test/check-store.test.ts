@@ -312,6 +312,27 @@ for (const driver of driverNames) {
   })
 }
 
+test.serial('store list marks images that are damaged, also one of which only the name is left', async (t) => {
+  const store = await fillStore(t, 'overlay2', archive)
+  const before = await listStore(store)
+  const top = topOf(store, 'overlay2')
+  rmSync(placePath(store, 'overlay2', top.cacheID), {recursive: true})
+  const damaged = (await listStore(store)).filter(({damage}) => damage !== undefined)
+  t.deepEqual(
+    [...new Set(damaged.map(({damage}) => damage))],
+    [`its layer ${top.chainID} is missing or cannot be used`],
+  )
+  const {imageID, names} = before.find((image) => damaged.every((other) => other.imageID !== image.imageID))!
+  rmSync(join(store, 'image/overlay2/imagedb/content/sha256', imageID.slice('sha256:'.length)))
+  const {stdout, stderr} = await imgtool('store:list', store)
+  t.regex(stdout, new RegExp(`^${names[0]} +${imageID.slice(7, 19)} .* damaged$`, 'm'))
+  t.is(stdout.match(/ damaged$/gm)?.length, damaged.flatMap((image) => image.names).length + names.length)
+  t.regex(stderr, new RegExp(`Warning: Image ${imageID.slice(7, 19)} is damaged: its config is missing`))
+  const {images} = JSON.parse((await imgtool('store:list', store, '--json')).stdout)
+  const ids = [...damaged.map((image) => image.imageID), imageID]
+  t.deepEqual(images.filter((image: {damage?: string}) => image.damage).length, ids.length)
+})
+
 test('layers without an image are a note, and go unless another run is at work', async (t) => {
   const store = await fillStore(t, 'vfs', archive)
   rmSync(join(store, 'image/vfs/imagedb'), {recursive: true})

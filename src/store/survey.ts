@@ -76,6 +76,11 @@ export function surveyStore(surveyed: Surveyed): Survey {
   return new Surveyor(surveyed).survey()
 }
 
+/** Why images cannot be used, by their IDs; of those that can be, nothing. For which nobody may change the store. */
+export function findImageFaults(surveyed: Surveyed): ReadonlyMap<string, string> {
+  return new Surveyor(surveyed).imageFaults()
+}
+
 /** Docker's database of what its builder has. @see moby builder/builder-next/adapters/snapshot/snapshot.go */
 const buildCachePath = 'buildkit/snapshots.db'
 /** Most bytes of it that are read. */
@@ -102,6 +107,13 @@ class Surveyor {
     this.#driver = driver
     this.#state = state
     this.#near = new PlaceMap(state)
+  }
+
+  imageFaults(): ReadonlyMap<string, string> {
+    const {layers, images} = this.#state
+    for (const layer of layers.values()) this.#layerFault(layer)
+    const faults = [...images.values()].map((image) => [image.imageID, this.#imageFault(image)] as const)
+    return new Map(faults.filter((each): each is [Digest, string] => each[1] !== undefined))
   }
 
   survey(): Survey {
@@ -189,15 +201,19 @@ class Surveyor {
   }
 
   #surveyImage(image: ImageState): void {
-    const {imageID, fault, chain} = image
-    const lost = chain.find((chainID) => !this.#isSound(chainID))
-    const what = fault ?? (lost === undefined ? undefined : `its layer ${lost} is missing or cannot be used`)
+    const {imageID} = image
+    const what = this.#imageFault(image)
     this.#imageFaults.set(imageID, what)
     if (what === undefined) return
     const isReadable = this.#isReadable(image)
     if (isReadable) this.#readable.add(imageID)
     const rest = isReadable ? `; it can be read, and stays: ${howToReplace}` : ''
     this.#add('damage', 'IMAGE_DAMAGED', imageID, `Image ${imageID} cannot be used: ${what}${rest}`)
+  }
+
+  #imageFault({fault, chain}: ImageState): string | undefined {
+    const lost = chain.find((chainID) => !this.#isSound(chainID))
+    return fault ?? (lost === undefined ? undefined : `its layer ${lost} is missing or cannot be used`)
   }
 
   /** Whether {@link openStore} finds all of an image. */
