@@ -1,7 +1,7 @@
 /** Finds what is damaged in docker's data-root and what was left there, and cleans it up. */
 import {createHash} from 'node:crypto'
 import type {Blob} from './archive/archive.ts'
-import type {Digest} from './digest.ts'
+import {type Digest, shortID} from './digest.ts'
 import type {DriverName} from './driver/driver.ts'
 import {findMountOfPlace, isForgotten} from './driver/mounts.ts'
 import {isPlaceID} from './driver/place-id.ts'
@@ -153,12 +153,13 @@ function removePath(files: StoreFiles, path: string): void {
 /** Puts every layer together that can be, and reads it all. */
 async function compareLayers(
   {files, driver}: KeptStore,
-  {layers}: StoreState,
+  {layers, images, names}: StoreState,
   {limits = defaultLimits, signal, onLayer}: CheckStoreOptions,
 ): Promise<StoreFinding[]> {
   const reader = new StoreLayers(files, driver.name, limits)
   try {
     const findings: StoreFinding[] = []
+    const namesOf = Map.groupBy(names.keys(), (name) => names.get(name))
     const isThere = ({cacheID}: LayerState) => isPlaceID(cacheID) && driver.exists(cacheID)
     // All are told to the reader first: files of one may be where symlinks of those below it lead.
     const blobs = [...layers.values()].filter(isThere).map((layer) => {
@@ -170,13 +171,23 @@ async function compareLayers(
       onLayer?.(at, readable.length)
       const fault = blob === undefined ? 'its files are missing' : await compareLayer(blob, layer, signal)
       if (fault === undefined) continue
-      const message = `Layer ${layer.chainID} is not what it was: ${fault}`
+      const users = [...images.values()].filter(({chain}) => chain.includes(layer.chainID))
+      const of = listNames(users.map(({imageID}) => namesOf.get(imageID)?.[0] ?? shortID(imageID)))
+      const message = `Layer ${layer.chainID}${of} is not what it was: ${fault}`
       findings.push({severity: 'damage', code: 'LAYER_CHANGED', subject: layer.chainID, message})
     }
     return findings
   } finally {
     reader.close()
   }
+}
+
+const shownNames = 5
+
+function listNames(names: readonly string[]): string {
+  if (names.length === 0) return ''
+  const more = names.length > shownNames ? ` and ${names.length - shownNames} more` : ''
+  return ` of ${names.slice(0, shownNames).map(printableText).join(', ')}${more}`
 }
 
 function factsOf(

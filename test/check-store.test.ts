@@ -22,7 +22,7 @@ import {unpackIntoStore} from '../src/unpack-store.ts'
 import {imgtool} from './helpers/cli.ts'
 import {scratch} from './helpers/image.ts'
 import {imageOfTars} from './helpers/memory-layers.ts'
-import {driverNames, fillStore, placePath, storedLayers} from './helpers/store.ts'
+import {addToStore, driverNames, fillStore, placePath, storedLayers} from './helpers/store.ts'
 import {directory, file, symlink, tar} from './helpers/tar.ts'
 
 const archive = 'docker-20.10-several.tar'
@@ -331,6 +331,35 @@ test.serial('store list marks images that are damaged, also one of which only th
   const {images} = JSON.parse((await imgtool('store:list', store, '--json')).stdout)
   const ids = [...damaged.map((image) => image.imageID), imageID]
   t.deepEqual(images.filter((image: {damage?: string}) => image.damage).length, ids.length)
+})
+
+test('a store that has lost the names of its images says so', async (t) => {
+  const store = await fillStore(t, 'vfs', archive)
+  rmSync(join(store, 'image/vfs/repositories.json'))
+  const check = await checkStore(store)
+  t.true(isClean(check))
+  t.deepEqual(
+    check.findings.map(({severity, message}) => `${severity}: ${message}`),
+    ['note: No image has a name: repositories.json is missing'],
+  )
+})
+
+test.serial('what store check says to do about a layer that was changed helps', async (t) => {
+  const store = await fillStore(t, 'vfs', archive)
+  const names = (await listStore(store)).flatMap((image) => image.names)
+  const root = baseOf(store, 'vfs')
+  const place = placePath(store, 'vfs', root.cacheID)
+  const file = readdirSync(place, {recursive: true, withFileTypes: true}).find((entry) => entry.isFile())!
+  writeFileSync(join(file.parentPath, file.name), 'changed')
+  const {stdout, stderr} = await imgtool('store:check', '--repair', '--layers', store)
+  t.regex(stdout, new RegExp(`damage: Layer ${root.chainID} of shop/.* is not what it was`))
+  t.regex(
+    stderr,
+    /^Hint: a layer that was changed stays. .* imgtool store remove, and unpack or docker pull them again$/m,
+  )
+  for (const name of names) await imgtool('store:remove', store, name)
+  await addToStore(store, 'vfs', archive)
+  t.deepEqual(await find(store, {layers: true}), [])
 })
 
 test('layers without an image are a note, and go unless another run is at work', async (t) => {

@@ -8,7 +8,15 @@ import {chainIDs} from '../image/chain.ts'
 import {familiarName, isDockerName, repositoryOf} from '../image/names.ts'
 import * as os from '../os/libc.ts'
 import {printableText} from '../text.ts'
-import {configsName, contentPath, imagesMetadataName, layersName, metadataRoot, temporaryName} from './layout.ts'
+import {
+  configsName,
+  contentPath,
+  imagesMetadataName,
+  layersName,
+  metadataRoot,
+  repositoriesName,
+  temporaryName,
+} from './layout.ts'
 import {PlaceMap} from './place-map.ts'
 import type {ContainerState, ImageState, LayerState, StoreState} from './state.ts'
 import type {StoreFiles} from './store-files.ts'
@@ -16,6 +24,7 @@ import type {StoreFiles} from './store-files.ts'
 /** What can be found in a store. */
 const storeFindingCodes = {
   NAMES_DAMAGED: 'the names of images cannot be read',
+  NAMES_MISSING: 'nothing is there that says the names of images',
   NAME_LOST: 'a name is of an image that is not there or not whole',
   NAME_UNREACHABLE: 'docker lists a name, but does not find it, because it is not written as docker does',
   IMAGE_DAMAGED: 'an image has a config that is not its own, or lacks a layer',
@@ -117,11 +126,11 @@ class Surveyor {
   }
 
   survey(): Survey {
-    const {layers, images, names, namesFault} = this.#state
+    const {layers, images, names} = this.#state
     const damagedPlaces = this.#surveyPlaces()
     for (const layer of layers.values()) this.#surveyLayer(layer)
     for (const image of images.values()) this.#surveyImage(image)
-    if (namesFault !== undefined) this.#add('damage', 'NAMES_DAMAGED', '', `Names cannot be read: ${namesFault}`)
+    this.#surveyNames()
     const lostNames = [...names].flatMap((name) => this.#surveyName(name))
     const unreachableNames = [...names.keys()].filter((name) => !lostNames.includes(name) && this.#isUnreachable(name))
     const lostContainers = this.#state.containers.flatMap((container) => this.#surveyContainer(container))
@@ -235,6 +244,14 @@ class Surveyor {
   /** Whether nothing of an image can be had. */
   #isLost(imageID: string): boolean {
     return this.#imageFaults.get(imageID) !== undefined && !this.#readable.has(imageID)
+  }
+
+  #surveyNames(): void {
+    const {images, namesFault} = this.#state
+    const path = `${metadataRoot(this.#driver.name)}/${repositoriesName}`
+    if (namesFault !== undefined) this.#add('damage', 'NAMES_DAMAGED', '', `Names cannot be read: ${namesFault}`)
+    else if (images.size > 0 && !this.#files.isFile(path))
+      this.#add('note', 'NAMES_MISSING', path, `No image has a name: ${repositoriesName} is missing`)
   }
 
   #surveyName([name, imageID]: [string, string]): string[] {
