@@ -12,7 +12,9 @@ import {
 import {join} from 'node:path'
 import test, {type ExecutionContext} from 'ava'
 import {type CheckStoreOptions, checkStore, isClean} from '../src/check-store.ts'
+import {sha256} from '../src/digest.ts'
 import type {DriverName} from '../src/driver/driver.ts'
+import {chainIDs} from '../src/image/chain.ts'
 import {defaultLimits} from '../src/limits.ts'
 import {listFiles} from '../src/list-files.ts'
 import {openSource} from '../src/open.ts'
@@ -20,6 +22,7 @@ import {layersName, metadataRoot, newFileName, temporaryName} from '../src/store
 import {listStore, storeStatus} from '../src/store-status.ts'
 import {unpackIntoStore} from '../src/unpack-store.ts'
 import {imgtool} from './helpers/cli.ts'
+import {cacheIDOf, writeDataRoot} from './helpers/data-root.ts'
 import {scratch} from './helpers/image.ts'
 import {imageOfTars} from './helpers/memory-layers.ts'
 import {addToStore, driverNames, fillStore, placePath, storedLayers} from './helpers/store.ts'
@@ -286,6 +289,22 @@ test('a repair removes no image that can be read, and says what to do', async (t
   )
   await using source = await openSource(`docker-root:${store}`)
   for (const image of source.set.images) t.true([...(await listFiles(image))].length > 0)
+})
+
+test('a repair removes no image of which another one has the layer that is lost', async (t) => {
+  const [below, shared] = [tar(file('below', 'below')), tar(file('shared', 'shared'))]
+  const recipes = [
+    {names: ['app:1'], layers: [below, shared]},
+    {names: ['other:1'], layers: [shared]},
+  ]
+  const store = writeDataRoot(scratch(t), 'vfs', recipes)
+  const chainID = chainIDs([below, shared].map(sha256))[1]!
+  rmSync(placePath(store, 'vfs', cacheIDOf(chainID)), {recursive: true})
+  const {findings} = await checkStore(store, {repair: true})
+  t.regex(findings.find(({code}) => code === 'IMAGE_DAMAGED')!.message, /it can be read, and stays/)
+  await using source = await openSource(`docker-root:${store}:app:1`)
+  const listed = [...(await listFiles(source.set.images[0]!))].map(({path}) => path)
+  t.deepEqual(listed.filter((path) => path !== '').toSorted(), ['below', 'shared'])
 })
 
 test('a repair removes nothing while a limit hides what there is', async (t) => {

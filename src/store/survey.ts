@@ -3,20 +3,13 @@ import type {Digest} from '../digest.ts'
 import type {Driver, Neighbours, PlaceID} from '../driver/driver.ts'
 import {isOfBuilder, isPlaceID} from '../driver/place-id.ts'
 import {findLeftovers} from '../driver/staging.ts'
-import {ImgtoolError, isImgtoolError} from '../errors.ts'
+import {ImgtoolError} from '../errors.ts'
 import {chainIDs} from '../image/chain.ts'
 import {familiarName, isDockerName, repositoryOf} from '../image/names.ts'
 import * as os from '../os/libc.ts'
 import {printableText} from '../text.ts'
-import {
-  configsName,
-  contentPath,
-  imagesMetadataName,
-  layersName,
-  metadataRoot,
-  repositoriesName,
-  temporaryName,
-} from './layout.ts'
+import {LayersToRead} from './layers-to-read.ts'
+import {configsName, imagesMetadataName, layersName, metadataRoot, repositoriesName, temporaryName} from './layout.ts'
 import {PlaceMap} from './place-map.ts'
 import type {ContainerState, ImageState, LayerState, StoreState} from './state.ts'
 import type {StoreFiles} from './store-files.ts'
@@ -107,8 +100,9 @@ class Surveyor {
   /** What is wrong with a layer, by chainID; undefined for one that is sound. */
   readonly #layerFaults = new Map<string, string | undefined>()
   readonly #imageFaults = new Map<string, string | undefined>()
-  /** Images that docker cannot use, and whose files are there all the same. */
-  readonly #readable = new Set<string>()
+  /** Images that docker cannot use, and whose files are there all the same: in which layers. */
+  readonly #readable = new Map<string, readonly Digest[]>()
+  readonly #layersToRead: LayersToRead
   readonly #near: PlaceMap
 
   constructor({files, driver, state}: Surveyed) {
@@ -116,6 +110,7 @@ class Surveyor {
     this.#driver = driver
     this.#state = state
     this.#near = new PlaceMap(state)
+    this.#layersToRead = new LayersToRead({files, driver, state})
   }
 
   imageFaults(): ReadonlyMap<string, string> {
@@ -214,31 +209,15 @@ class Surveyor {
     const what = this.#imageFault(image)
     this.#imageFaults.set(imageID, what)
     if (what === undefined) return
-    const isReadable = this.#isReadable(image)
-    if (isReadable) this.#readable.add(imageID)
-    const rest = isReadable ? `; it can be read, and stays: ${howToReplace}` : ''
+    const readable = this.#layersToRead.of(image)
+    if (readable !== undefined) this.#readable.set(imageID, readable)
+    const rest = readable === undefined ? '' : `; it can be read, and stays: ${howToReplace}`
     this.#add('damage', 'IMAGE_DAMAGED', imageID, `Image ${imageID} cannot be used: ${what}${rest}`)
   }
 
   #imageFault({fault, chain}: ImageState): string | undefined {
     const lost = chain.find((chainID) => !this.#isSound(chainID))
     return fault ?? (lost === undefined ? undefined : `its layer ${lost} is missing or cannot be used`)
-  }
-
-  /** Whether {@link openStore} finds all of an image. */
-  #isReadable({facts, chain}: ImageState): boolean {
-    return facts !== undefined && chain.every((chainID, at) => this.#hasFiles(chainID, facts.diffIDs[at]!))
-  }
-
-  #hasFiles(chainID: Digest, diffID: Digest): boolean {
-    const layer = this.#state.layers.get(chainID)
-    if (layer?.diffID !== diffID || !isPlaceID(layer.cacheID)) return false
-    try {
-      return this.#files.isDirectory(contentPath(this.#driver.name, layer.cacheID))
-    } catch (error) {
-      if (isImgtoolError(error) && error.code === 'ARCHIVE_INVALID') return false
-      throw error
-    }
   }
 
   /** Whether nothing of an image can be had. */
@@ -291,7 +270,7 @@ class Surveyor {
     const tops = [
       ...whole.flatMap(({chain}) => chain.slice(-1)),
       // One of them may have lost what is below it.
-      ...[...this.#readable].flatMap((imageID) => images.get(imageID)!.chain),
+      ...[...this.#readable.values()].flat(),
       ...containers.filter(({id}) => !lostContainers.includes(id)).flatMap(({parent}) => parent ?? []),
       ...this.#layersOfBuilder(),
     ]
