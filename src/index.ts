@@ -24,7 +24,7 @@ export {type ErrorCode, type ErrorDetails, errorCodes, ImgtoolError, isImgtoolEr
 export {type ExportOptions, type ExportResult, exportImage} from './export.ts'
 export {resolveV1, type V1Config} from './ids.ts'
 export {chainIDs} from './image/chain.ts'
-export type {Format, HistoryEntry, Image, ImageSet, Layer, Platform, V1Node} from './image/model.ts'
+export type {Format, HistoryEntry, Image, ImageSet, Layer, LostImage, Platform, V1Node} from './image/model.ts'
 export {type Ancestry, addSizes, type ForestNode, findParents, type SizedNode} from './image/parents.ts'
 export {readImages} from './image/read-images.ts'
 export type {ChangeSink, OnWarning, Warning} from './layer/change.ts'
@@ -45,6 +45,7 @@ export {
 } from './open.ts'
 export {formatReference, parseReference, type Reference} from './reference.ts'
 export {type RemoveResult, removeStoredImage} from './remove-stored.ts'
+export {type RescueOptions, writeReadable} from './rescue.ts'
 export {type LayerSize, measureLayers} from './sizes.ts'
 export {type SquashOptions, type SquashResult, squashImage} from './squash.ts'
 export {
