@@ -3,11 +3,12 @@
  * that leads out, and back, as fast as it can.
  */
 import {readdirSync} from 'node:fs'
-import {join} from 'node:path'
+import {join, relative} from 'node:path'
 import process from 'node:process'
 import {setImmediate as turn} from 'node:timers/promises'
+import {splitPath} from '../../src/layer/path.ts'
 import * as os from '../../src/os/libc.ts'
-import {fromText} from '../../src/text.ts'
+import {type ByteString, fromText} from '../../src/text.ts'
 import {Dice} from './random.ts'
 
 /** What the attacker is to do: the arguments of the process, as JSON. */
@@ -30,12 +31,12 @@ export interface Hits {
 
 /** Exchanges between two looks at what there is. */
 const burst = 64
-const AT_FDCWD = -100
 
 if (process.send !== undefined) await attack(JSON.parse(process.argv[2]!))
 
 async function attack({place, victims, links, linkCount, seed}: Attack): Promise<void> {
   const dice = new Dice(seed)
+  const root = os.check(os.openAt(os.AT_FDCWD, fromText(place), os.O_PATH | os.O_DIRECTORY), 'open', place)
   let swaps = 0
   process.on('message', () => process.send!({swaps} satisfies Hits))
   process.on('disconnect', () => process.exit())
@@ -43,16 +44,26 @@ async function attack({place, victims, links, linkCount, seed}: Attack): Promise
   for (;;) {
     const directories = findDirectories(place, victims, dice)
     for (let left = directories.length > 0 ? burst : 0; left > 0; left--) {
-      const directory = fromText(dice.pick(directories))
-      const link = fromText(links + dice.below(linkCount))
-      if (os.exchangeAt(AT_FDCWD, directory, link) < 0) continue
-      swaps++
-      // For a moment, which is sometimes long enough for a whole walk.
-      for (let wait = dice.below(dice.chance(0.1) ? 20_000 : 300); wait > 0; wait--);
-      os.exchangeAt(AT_FDCWD, directory, link)
+      const path = fromText(relative(place, dice.pick(directories)))
+      if (swap(root, path, fromText(links + dice.below(linkCount)), dice)) swaps++
     }
     await turn()
   }
+}
+
+/** Exchanges a directory with a link, and back. What was not exchanged back leads out, and nothing out there is this one's to exchange. */
+function swap(root: number, path: ByteString, link: ByteString, dice: Dice): boolean {
+  const {directory, name} = splitPath(path)
+  const parent = os.openDirectoryBeneath(root, directory || '.')
+  if (parent < 0) return false
+  const isSwapped = os.exchangeAt(parent, name, link) >= 0
+  if (isSwapped) {
+    // For a moment, which is sometimes long enough for a whole walk.
+    for (let wait = dice.below(dice.chance(0.1) ? 20_000 : 300); wait > 0; wait--);
+    os.exchangeAt(parent, name, link)
+  }
+  os.close(parent)
+  return isSwapped
 }
 
 /** Directories of the trees at work, from the top to some levels below, different ones each time. */
