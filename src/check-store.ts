@@ -97,20 +97,20 @@ async function repairStore(kept: KeptStore, store: string, {signal}: StoreOption
   using writer = new StoreWriter(store, kept.driver)
   using _ = await writer.lock(signal)
   const {driver, files} = kept
-  const survey = () => surveyStore({...kept, state: kept.readState()})
-  const before = survey()
+  const state = kept.readState()
+  const before = surveyStore({...kept, state})
   const damagedNames = before.findings.find(({code}) => code === 'NAMES_DAMAGED')
   if (damagedNames !== undefined) {
     throw new ImgtoolError('STORE_INVALID', `Cannot repair the store: ${damagedNames.message}`, {
       hint: `Move "${metadataRoot(driver.name)}/repositories.json" away; images keep their IDs`,
     })
   }
-  requireLimits(kept.readState())
-  const unmounted = forgottenContainers(kept, kept.readState())
+  requireLimits(state)
+  const unmounted = forgottenContainers(kept, state)
   for (const {places} of unmounted) driver.put(places[0]!)
   const mended = before.damagedPlaces.filter(({id, near}) => driver.mend(id, near))
   // What was mended makes layers and images whole again.
-  const found = mended.length === 0 ? before : survey()
+  const found = mended.length === 0 ? before : surveyStore({...kept, state: kept.readState()})
   const unused = writer.isAlone() ? found.unusedLayers : []
   writer.removeNames(found.lostNames)
   writer.respellNames(found.unreachableNames)

@@ -38,6 +38,7 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
     parents: (id) => this.parents(id),
     reader: anyOverlay,
   })
+  readonly #isNamespaceOfRoot = isNamespaceOfRoot()
   readonly #dialect = overlayDialect(readPrivileges().canMakeDevices ? 'trusted' : 'user')
 
   /** @param store docker's data-root; it is there, and nothing is made in it before the first place is */
@@ -46,7 +47,7 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
   }
 
   create(id: PlaceID, parent: PlaceID | undefined): void {
-    requireTellable()
+    this.#requireTellable()
     if (parent !== undefined) this.#requireOwn(parent)
     const lower = parent === undefined ? undefined : this.#lowerOf(parent)
     const link = makeLinkName()
@@ -277,11 +278,21 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
     }
   }
 
+  /** Whose deletions a layer has is told by who owns it. @throws {ImgtoolError} PLATFORM_UNSUPPORTED where that does not tell */
+  #requireTellable(): void {
+    if (!this.#isNamespaceOfRoot) return
+    const message =
+      "Cannot use overlay2 in a user namespace of root's: what is deleted in a layer is seen there or by root, not by both"
+    throw new ImgtoolError('PLATFORM_UNSUPPORTED', message, {
+      hint: 'Run it as root without the namespace, or as another user in one',
+    })
+  }
+
   /**
    * Deletions of a user namespace are none to root, and those of root none to a user namespace: what they hide would be seen.
    */
   #requireOwn(id: PlaceID): void {
-    requireTellable()
+    this.#requireTellable()
     const place = this.places.open(id)
     const status = os.statusAt(place, '')
     os.close(place)
@@ -316,16 +327,6 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
       os.close(place)
     }
   }
-}
-
-/** Whose deletions a layer has is told by who owns it. @throws {ImgtoolError} PLATFORM_UNSUPPORTED where that does not tell */
-function requireTellable(): void {
-  if (!isNamespaceOfRoot()) return
-  const message =
-    "Cannot use overlay2 in a user namespace of root's: what is deleted in a layer is seen there or by root, not by both"
-  throw new ImgtoolError('PLATFORM_UNSUPPORTED', message, {
-    hint: 'Run it as root without the namespace, or as another user in one',
-  })
 }
 
 /** @see moby overlay2/randomid.go: base32 without padding */

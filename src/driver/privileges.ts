@@ -46,14 +46,14 @@ function readStatus(): string {
 }
 
 /** In a user namespace of its own even root may not make devices. @see user_namespaces(7) */
-function isInitialNamespace(): boolean {
-  const map = readUserMap()
+function isInitialNamespace(map = readUserMap()): boolean {
   return map === undefined || /^\s*0\s+0\s+4294967295\s*$/.test(map)
 }
 
 /** Whether this is a user namespace whose root is root outside of it, too: files do not show who of the two made them. */
 export function isNamespaceOfRoot(): boolean {
-  return !isInitialNamespace() && /^\s*0\s+0\s/m.test(readUserMap() ?? '')
+  const map = readUserMap()
+  return !isInitialNamespace(map) && /^\s*0\s+0\s/m.test(map ?? '')
 }
 
 /** @returns undefined where the kernel has no user namespaces */

@@ -21,8 +21,12 @@ export type EncodePiece = (piece: Buffer, dictionary: Buffer) => Buffer
 
 /** The fastest that there is: the system's ISA-L, else zlib. They give other bytes, which decompress to the same. */
 export function loadEncoder(): EncodePiece {
-  return hasLibrary('isal') ? isalEncoder() : zlibEncode
+  fastest ??= hasLibrary('isal') ? isalEncoder() : zlibEncode
+  return fastest
 }
+
+/** One for all layers: its room and its state are large. */
+let fastest: EncodePiece | undefined
 
 /** What every system has. */
 export const zlibEncode: EncodePiece = (piece, dictionary) =>
