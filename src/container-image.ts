@@ -1,6 +1,5 @@
 /** The image that a container was made of: by its ID, or by its layers, and where it is gone these alone. */
-import type {Digest} from './digest.ts'
-import {shortID} from './digest.ts'
+import {type Digest, shortID} from './digest.ts'
 import type {DriverName} from './driver/driver.ts'
 import {ImgtoolError} from './errors.ts'
 import {findStored} from './find-stored.ts'

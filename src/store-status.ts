@@ -7,7 +7,7 @@ import {isPlaceID} from './driver/place-id.ts'
 import {defaultLimits, type Limits} from './limits.ts'
 import {openDriver} from './open-driver.ts'
 import {listContainers as listNames} from './store/containers.ts'
-import {isID} from './store/layout.ts'
+import {isDigest} from './store/layout.ts'
 import {lockStore} from './store/lock.ts'
 import {openStoreFiles} from './store/open-files.ts'
 import {readState, type StoreState} from './store/state.ts'
@@ -163,16 +163,12 @@ export async function listStore(store: string, options: StoreOptions = {}): Prom
       ...(damage !== undefined && {damage}),
     }
   })
-  const lost = [...new Set(names.values())].filter((id): id is Digest => !images.has(id) && isImageID(id))
+  // What a name says may be anything.
+  const lost = [...new Set(names.values())].filter((id): id is Digest => !images.has(id) && isDigest(id))
   for (const imageID of lost) {
     const damage = 'its config is missing'
     listed.push({imageID, names: namesOf.get(imageID)!.toSorted(), layers: 0, size: 0, damage})
   }
   const key = ({names: [name], imageID}: StoredImage) => (name === undefined ? `1${imageID}` : `0${name}`)
   return listed.toSorted((one, other) => (key(one) < key(other) ? -1 : 1))
-}
-
-/** What a name says may be anything. */
-function isImageID(id: string): id is Digest {
-  return id.startsWith('sha256:') && isID(id.slice('sha256:'.length))
 }

@@ -7,7 +7,17 @@ import {ImgtoolError} from '../errors.ts'
 import {parseDocument} from '../image/json.ts'
 import type {Limits} from '../limits.ts'
 import {printableText} from '../text.ts'
-import {containerFile, containerPath, containersName, isID, layerFile, layerPath, metadataRoot} from './layout.ts'
+import {tolerate} from './damage.ts'
+import {
+  containerFile,
+  containerPath,
+  containersName,
+  isDigest,
+  isID,
+  layerFile,
+  layerPath,
+  metadataRoot,
+} from './layout.ts'
 import type {StoreFiles} from './store-files.ts'
 
 /** What a container is called. */
@@ -55,13 +65,14 @@ export function findContainer(
   if (names === undefined) return undefined
   const {id} = names
   const fact = (name: keyof typeof containerFile) => readFact(files, driver, id, name)
+  const chainID = fact('parent')
   return {
     ...names,
-    chainID: fact('parent'),
+    chainID,
     created: fact('created'),
     place: requirePlace(fact('mountID'), id),
-    parent: parentOf(files, driver, id, {initID: fact('initID'), chainID: fact('parent')}),
-    document: readDocument(files, id, limits) && files.read(containerPath(id), limits.document),
+    parent: parentOf(files, driver, id, {initID: fact('initID'), chainID}),
+    document: readDocument(files, id, limits)?.bytes,
   }
 }
 
@@ -70,7 +81,7 @@ export function listContainers(files: StoreFiles, driver: string, limits: Limits
   const ids = (files.list(`${metadataRoot(driver)}/${containersName}`) ?? []).filter(isID)
   return ids.map((id) => {
     const document = readDocument(files, id, limits)
-    const imageID = document?.Image ?? attempt(() => readFact(files, driver, id, 'imageID'))
+    const imageID = document?.Image ?? tolerate(() => readFact(files, driver, id, 'imageID'))
     return {id, name: document?.Name.replace(/^\//, ''), imageID: isDigest(imageID) ? imageID : undefined}
   })
 }
@@ -79,29 +90,13 @@ function readFact(files: StoreFiles, driver: string, id: string, name: keyof typ
   return files.line(`${metadataRoot(driver)}/${containersName}/${id}/${containerFile[name]}`)
 }
 
+/** What a damaged one says is lost; the files of the container are not. */
 function readDocument(files: StoreFiles, id: string, limits: Limits) {
   const path = containerPath(id)
-  return attempt(() => {
+  return tolerate(() => {
     const bytes = files.read(path, limits.document)
-    return bytes && parseDocument(bytes, path, containerSchema)
+    return bytes && {bytes, ...parseDocument(bytes, path, containerSchema)}
   })
-}
-
-/** What is wrong with this machine, and not with the store. */
-const isOurs: ReadonlySet<string> = new Set(['PERMISSION_DENIED', 'SYSTEM_ERROR'])
-
-/** What a damaged file says is lost; the files of the container are not. */
-function attempt<Result>(use: () => Result): Result | undefined {
-  try {
-    return use()
-  } catch (error) {
-    if (!(error instanceof ImgtoolError) || isOurs.has(error.code)) throw error
-    return undefined
-  }
-}
-
-function isDigest(text: string | undefined): text is Digest {
-  return text !== undefined && /^sha256:[0-9a-f]{64}$/.test(text)
 }
 
 function parentOf(

@@ -8,10 +8,10 @@ import type {DriverName} from '../driver/driver.ts'
 import {makeDirectories} from '../driver/places.ts'
 import {ImgtoolError} from '../errors.ts'
 import * as os from '../os/libc.ts'
-import {fromText, printableText} from '../text.ts'
+import {printableText} from '../text.ts'
 import {requireNoDaemon} from './daemon.ts'
 import {configsName, imagesMetadataName, layersName, metadataRoot, temporaryName} from './layout.ts'
-import {takeLock} from './lock.ts'
+import {openForLock, takeLock} from './lock.ts'
 import {isDataRoot, mayBeDataRoot} from './looks-like.ts'
 import {attempt} from './new-file.ts'
 
@@ -53,7 +53,7 @@ export class DataRoot implements Disposable {
     this.#before = before
     this.#layers = layers
     try {
-      this.#descriptor = openDirectory(path)
+      this.#descriptor = openForLock(path)
     } catch (error) {
       os.close(layers)
       removeUnused(path, before)
@@ -131,7 +131,7 @@ export class DataRoot implements Disposable {
     const before = attempt(() => makeRoot(this.path), `write the store "${printableText(this.path)}"`)
     try {
       for (const name of [configsName, imagesMetadataName, layersName, temporaryName]) this.makeDirectories(name)
-      const layers = openDirectory(join(this.path, metadataRoot(this.#driver), layersName))
+      const layers = openForLock(join(this.path, metadataRoot(this.#driver), layersName))
       if (os.lockShared(layers) !== os.EAGAIN && isLinked(layers)) return {before, layers}
       os.close(layers)
       return undefined
@@ -202,11 +202,6 @@ function makeWithParents(path: string): boolean {
     if (codeOf(error) !== 'EEXIST') throw error
     return false
   }
-}
-
-function openDirectory(path: string): number {
-  const name = fromText(path)
-  return os.check(os.openAt(os.AT_FDCWD, name, os.O_RDONLY | os.O_DIRECTORY), 'open', name)
 }
 
 function isLinked(descriptor: number): boolean {

@@ -113,3 +113,8 @@ export function graphRepositoriesName(driver: string): string {
 export function isID(text: string): boolean {
   return /^[0-9a-f]{64}$/.test(text) && !text.includes('\n')
 }
+
+/** Whether it is a SHA-256 digest, as docker's ids of images and layers are. */
+export function isDigest(text: string | undefined): text is Digest {
+  return text !== undefined && /^sha256:[0-9a-f]{64}$/.test(text)
+}

@@ -14,8 +14,7 @@ const lockInterval = 10
  * @throws the signal's reason
  */
 export async function lockStore(store: string, signal?: AbortSignal): Promise<Disposable> {
-  const name = fromText(resolve(store))
-  const descriptor = os.check(os.openAt(os.AT_FDCWD, name, os.O_RDONLY | os.O_DIRECTORY), 'open', name)
+  const descriptor = openForLock(resolve(store))
   try {
     await takeLock(descriptor, signal)
   } catch (error) {
@@ -23,6 +22,12 @@ export async function lockStore(store: string, signal?: AbortSignal): Promise<Di
     throw error
   }
   return {[Symbol.dispose]: () => void os.close(descriptor)}
+}
+
+/** Opens a directory that is to be locked, for which O_PATH does not do. @see flock(2) */
+export function openForLock(path: string): number {
+  const name = fromText(path)
+  return os.check(os.openAt(os.AT_FDCWD, name, os.O_RDONLY | os.O_DIRECTORY), 'open', name)
 }
 
 /**

@@ -2,7 +2,7 @@
 import {existsSync, readdirSync} from 'node:fs'
 import {join} from 'node:path'
 import type {DriverName} from '../driver/driver.ts'
-import {contentPath, metadataRoot, storeDrivers} from './layout.ts'
+import {contentPath, isID, metadataRoot, storeDrivers} from './layout.ts'
 
 /**
  * What docker has in its data-root, from 1.0 to today, and a file system has at its top.
@@ -57,7 +57,7 @@ function hasMetadata(path: string): boolean {
 function hasLayers(path: string): boolean {
   const homes = {overlay2: 'overlay2/l', vfs: 'vfs/dir', aufs: 'aufs/layers'}
   if (Object.values(homes).some((home) => existsSync(join(path, home)))) return true
-  const isLayer = (id: string) => /^[0-9a-f]{64}$/.test(id) && existsSync(join(path, contentPath('overlay', id)))
+  const isLayer = (id: string) => isID(id) && existsSync(join(path, contentPath('overlay', id)))
   return namesIn(join(path, 'overlay')).some(isLayer)
 }
 

@@ -9,6 +9,7 @@ import {dockerManifestName} from '../image/docker-archive.ts'
 import {parseDocument} from '../image/json.ts'
 import {checkLimit, type Limits} from '../limits.ts'
 import {type ByteString, fromText, printableText} from '../text.ts'
+import {machineCodes, tolerate} from './damage.ts'
 import {
   configPath,
   configsName,
@@ -108,7 +109,7 @@ class MetadataReader implements StoreMembers {
     checkLimit(this.#limits, 'members', ids.length, 'images of the store')
     for (const hex of ids.filter(isID)) {
       const imageID: Digest = `sha256:${hex}`
-      const facts = this.#attempt(
+      const facts = attempt(
         () => this.#readConfig(imageID),
         (error) => this.lost.push({imageID, names: [], error}),
       )
@@ -128,7 +129,7 @@ class MetadataReader implements StoreMembers {
 
   #readNames(images: ReadonlyMap<Digest, Stored>): void {
     const path = `${this.#root}/${repositoriesName}`
-    const document = this.#attempt(
+    const document = attempt(
       () => {
         const bytes = this.#files.read(path, this.#limits.document)
         return bytes && parseDocument(bytes, path, repositoriesSchema)
@@ -160,7 +161,7 @@ class MetadataReader implements StoreMembers {
   #layer(chainID: Digest, diffID: Digest, below: Digest | undefined): string {
     if (!this.#known.has(chainID)) {
       const add = () => this.#addLayer(chainID, diffID, below)
-      const known = this.#attempt(add, ({message}) => {
+      const known = attempt(add, ({message}) => {
         this.missing.set(blobPath(diffID), message)
         this.warnings.push(`Layer ${digestHex(chainID)} is left out: ${message}`)
       })
@@ -196,17 +197,6 @@ class MetadataReader implements StoreMembers {
   #add(name: string, bytes: Buffer): void {
     if (!this.members.has(name)) addMember(this.members, {name, kind: 'file', blob: memoryBlob(name, bytes)})
   }
-
-  /** Does without what is damaged. */
-  #attempt<Result>(use: () => Result, without: (error: ImgtoolError) => void): Result | undefined {
-    try {
-      return use()
-    } catch (error) {
-      if (!(error instanceof ImgtoolError) || isOurs.has(error.code)) throw error
-      without(error)
-      return undefined
-    }
-  }
 }
 
 function describeLost({imageID, names: [name], error}: Lost): string {
@@ -214,8 +204,10 @@ function describeLost({imageID, names: [name], error}: Lost): string {
   return `Image ${shown}${digestHex(imageID)} is left out: ${error.message}`
 }
 
-/** What is wrong with this machine, and not with the store. */
-const isOurs: ReadonlySet<string> = new Set(['PERMISSION_DENIED', 'SYSTEM_ERROR', 'LIMIT_EXCEEDED'])
+/** Does without what is damaged, but not without what a higher limit takes. */
+function attempt<Result>(use: () => Result, without: (error: ImgtoolError) => void): Result | undefined {
+  return tolerate(use, without, [...machineCodes, 'LIMIT_EXCEEDED'])
+}
 
 function blobPath(digest: Digest): string {
   return `blobs/sha256/${digestHex(digest)}`

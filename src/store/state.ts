@@ -7,6 +7,7 @@ import {type ConfigFacts, readConfig} from '../image/config.ts'
 import {parseDocument} from '../image/json.ts'
 import {checkLimit, type Limits} from '../limits.ts'
 import {fromText} from '../text.ts'
+import {tolerate} from './damage.ts'
 import {
   configPath,
   configsName,
@@ -157,16 +158,12 @@ class StateReader {
   }
 }
 
-/** What is wrong with this machine, and not with the store. */
-const isOurs: ReadonlySet<string> = new Set(['PERMISSION_DENIED', 'SYSTEM_ERROR'])
-
 function attempt<Result>(
   use: () => Result,
-): [result: Result | undefined, fault: string | undefined, error?: ImgtoolError] {
-  try {
-    return [use(), undefined]
-  } catch (error) {
-    if (!(error instanceof ImgtoolError) || isOurs.has(error.code)) throw error
-    return [undefined, error.message, error]
-  }
+): [result: Result | undefined, fault: string | undefined, error?: ImgtoolError | undefined] {
+  let damage: ImgtoolError | undefined
+  const result = tolerate(use, (error) => {
+    damage = error
+  })
+  return [result, damage?.message, damage]
 }

@@ -9,7 +9,15 @@ import {familiarName, isDockerName, repositoryOf} from '../image/names.ts'
 import * as os from '../os/libc.ts'
 import {printableText} from '../text.ts'
 import {LayersToRead} from './layers-to-read.ts'
-import {configsName, imagesMetadataName, layersName, metadataRoot, repositoriesName, temporaryName} from './layout.ts'
+import {
+  configsName,
+  imagesMetadataName,
+  isDigest,
+  layersName,
+  metadataRoot,
+  repositoriesName,
+  temporaryName,
+} from './layout.ts'
 import {PlaceMap} from './place-map.ts'
 import type {ContainerState, ImageState, LayerState, StoreState} from './state.ts'
 import type {StoreFiles} from './store-files.ts'
@@ -187,7 +195,7 @@ class Surveyor {
 
   #ownFault({chainID, diffID, cacheID, parent}: LayerState): string | undefined {
     const below = parent === undefined ? [] : [parent as Digest]
-    const isOwn = [diffID, ...below].every((id) => /^sha256:[0-9a-f]{64}$/.test(id))
+    const isOwn = [diffID, ...below].every(isDigest)
     if (!isOwn || chainIDs([...below, diffID as Digest]).at(-1) !== chainID)
       return 'its chainID is not that of its diffID and its parent'
     if (!isPlaceID(cacheID) || !this.#driver.exists(cacheID)) return `its place "${printableText(cacheID)}" is missing`
