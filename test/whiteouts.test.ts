@@ -216,6 +216,14 @@ async function entries(source: string, target: string, options: TranslateOptions
   return readEntries(readFileSync(target))
 }
 
+test('what is deleted with all that is in it has one deletion', async (t) => {
+  const base = scratch(t)
+  const layer = tar(file('c/.wh.c'), file('c/c/.wh..wh..opq'), file('.wh.d'), file('d/.wh..wh..opq'))
+  const result = await translate(write(base, layer), join(base, 'aufs'), {from: 'tar', to: 'aufs'})
+  t.is(result.whiteouts, 4)
+  t.deepEqual(readdirSync(join(base, 'aufs'), {recursive: true}).toSorted(), ['.wh.d', 'c', 'c/.wh.c'])
+})
+
 test('inplace deletes what a layer deletes, and nothing of its own', async (t) => {
   const base = scratch(t)
   const target = join(base, 'rootfs')

@@ -169,7 +169,7 @@ function isDeletion(directory: number, name: ByteString): boolean {
 
 /** @see aufs(5): it makes them itself with mode 0444 */
 function makeMark(directory: number, mark: ByteString): void {
-  const flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
+  const flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
   os.close(os.check(os.openAt(directory, mark, flags, 0o444), 'hide', mark))
 }
 

@@ -64,7 +64,7 @@ class LoneLayer implements ChangeSink {
     this.#here.finishLayer()
     const hidden = new Set<ByteString>()
     // Those above come first: what is below one of them is hidden with it.
-    for (const path of [...this.#removed, ...this.#emptied].toSorted()) {
+    for (const path of [...new Set([...this.#removed, ...this.#emptied])].toSorted()) {
       if (!isIn(hidden, path)) this.#hide(path)
       hidden.add(path)
     }
