@@ -76,11 +76,12 @@ run_suite() {
   if [ "$bad" -gt 0 ]; then verdict=1; fi
 }
 
-# run_harness NAME: tries that end with their own sum, on file systems of their own
+# run_harness NAME ARGUMENTS...: tries that end with their own sum, on file systems of their own
 run_harness() {
-  local output=$work/harness.txt status=0 sum
+  local output=$work/harness.txt status=0 name=$1 sum
+  shift
   mkdir -p "$work/tmp"
-  TMPDIR=$work/tmp npm run --silent "test:$1" | tee "$output" || status=$?
+  TMPDIR=$work/tmp npm run --silent "test:$name" -- "$@" | tee "$output" || status=$?
   sum=$(tail -n 1 "$output")
   if [[ $sum =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
     passed=$((passed + BASH_REMATCH[1]))

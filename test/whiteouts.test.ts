@@ -22,11 +22,11 @@ import {
   mergeLayers,
   type RandomLayers,
   titlesOf,
+  trials,
   without,
 } from './helpers/random-layers.ts'
 import {directory, file, hardlink, sparseFile, symlink, tar} from './helpers/tar.ts'
 
-const runs = Number(process.env.IMGTOOL_FUZZ_RUNS ?? 40)
 const isRoot = process.geteuid?.() === 0
 const rootTest = isRoot ? test : test.skip
 
@@ -95,7 +95,7 @@ async function checkAll(t: ExecutionContext, check: Check): Promise<void> {
           rmSync(here, {recursive: true, force: true})
         }
       }),
-      {numRuns: runs, includeErrorInReport: true},
+      trials,
     )
     t.pass()
   } finally {

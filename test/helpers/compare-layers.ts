@@ -4,9 +4,7 @@ import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import {inspect, isDeepStrictEqual} from 'node:util'
 import fc from 'fast-check'
-import {layers, type Outcome, type RandomLayers, titlesOf, without} from './random-layers.ts'
-
-const runs = Number(process.env.IMGTOOL_FUZZ_RUNS ?? 40)
+import {layers, type Outcome, type RandomLayers, titlesOf, trials, without} from './random-layers.ts'
 
 /** What layers come to, with a directory for whatever is needed to find out. */
 export type Way = (base: string, list: RandomLayers) => Outcome
@@ -25,7 +23,7 @@ export function compareLayers(one: Way, other: Way): void {
           left = without(left, first)
         }
       }),
-      {numRuns: runs, includeErrorInReport: true},
+      trials,
     )
   } finally {
     rmSync(base, {recursive: true})

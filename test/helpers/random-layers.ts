@@ -8,6 +8,16 @@ import {defaultLimits} from '../../src/limits.ts'
 import type {Chunks} from '../../src/thread/chunks.ts'
 import {directory, file, hardlink, member, symlink} from './tar.ts'
 
+/**
+ * How many random layers there are, and which. They are the same in every run, so that what a change is told is about the
+ * change; other seeds and more runs look for what nobody has thought of.
+ */
+export const trials = {
+  numRuns: Number(process.env.IMGTOOL_FUZZ_RUNS ?? 40),
+  seed: Number(process.env.IMGTOOL_FUZZ_SEED ?? 1),
+  includeErrorInReport: true,
+}
+
 /** One entry of a layer. */
 export interface Step {
   readonly title: string

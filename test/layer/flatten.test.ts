@@ -18,11 +18,10 @@ import {
   type RandomLayers,
   type Tree,
   titlesOf,
+  trials,
   without,
 } from '../helpers/random-layers.ts'
 import {directory, file, hardlink, pax, sparseFile, symlink, tar} from '../helpers/tar.ts'
-
-const runs = Number(process.env.IMGTOOL_FUZZ_RUNS ?? 80)
 
 async function flattenTars(tars: readonly Buffer[], from = 0): Promise<{bytes: Buffer; facts: FlatFacts}> {
   const sources = tars.map((bytes, index) => ({index, blob: memoryBlob(bytes)}))
@@ -72,7 +71,7 @@ test('one layer of several makes the same tree as they do, alone and on the lowe
       t.deepEqual(treeOf([...lower, bytes]), tree, [...titlesOf(list), `from ${from}`].join('\n'))
       checkLayer(readEntries(bytes), lower)
     }),
-    {numRuns: runs},
+    trials,
   )
 })
 
