@@ -38,7 +38,6 @@ import {
 
 const isRoot = process.getuid?.() === 0
 const mountTest = canMount() ? test.serial : test.serial.skip
-const cache = join(tmpdir(), 'node-compile-cache')
 
 const app: Recipe = {names: ['app:1'], layers: [layerOf('base'), layerOf('top', 'x'.repeat(3_000_000))]}
 const good = tarOf(dockerMembers([app]))
@@ -278,7 +277,7 @@ mountTest('a full temporary directory is refused with what to do about it', asyn
   const there = bench(t, gzipSync(good))
   const small = mkdtempSync(join(there.root, 'tmp-'))
   mountTmpfs(t, small, 'size=1m')
-  const env = {TMPDIR: small, NODE_COMPILE_CACHE: cache}
+  const env = {TMPDIR: small}
   const error = errorOf(t, await spawnImgtool(['unpack', '--json', there.archive, there.target], {env}))
   t.is(error.code, 'NO_SPACE')
   t.true(error.message.includes(small))
@@ -295,7 +294,7 @@ mountTest('a read-only file system is refused', async (t) => {
 test('a file beyond the limit of file sizes is refused', async (t) => {
   const there = bench(t)
   const run = await spawnShell(`bash -c 'ulimit -f 1000; exec $IMGTOOL unpack --json "$ARCHIVE" "$TARGET"'`, {
-    env: {ARCHIVE: there.archive, TARGET: there.target, NODE_COMPILE_CACHE: cache},
+    env: {ARCHIVE: there.archive, TARGET: there.target},
   })
   t.is(errorOf(t, run).code, 'NO_SPACE')
   t.deepEqual(readdirSync(there.work), [])
@@ -338,7 +337,7 @@ for (const threads of ['--threads=2', '--threads=1']) {
     const endings = new Set<number | null>()
     for (const limit of [25, 26, 32, 36, 64]) {
       const script = `bash -c 'ulimit -n ${limit}; exec $IMGTOOL unpack ${threads} "$ARCHIVE" "$TARGET"'`
-      const env = {ARCHIVE: there.archive, TARGET: there.target, NODE_COMPILE_CACHE: cache}
+      const env = {ARCHIVE: there.archive, TARGET: there.target}
       const {status} = await spawnShell(script, {env})
       endings.add(status)
       t.deepEqual(readdirSync(there.work), status === 0 ? ['target'] : [], `${limit} descriptors`)

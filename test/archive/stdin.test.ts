@@ -1,5 +1,4 @@
 import {mkdirSync, readdirSync} from 'node:fs'
-import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import {gzipSync} from 'node:zlib'
 import test, {type ExecutionContext} from 'ava'
@@ -9,14 +8,11 @@ import {dockerMembers, layerOf, scratch, tarOf, writeScratch} from '../helpers/i
 const names = ['app:1', 'other:1']
 const bytes = tarOf(dockerMembers(names.map((name) => ({names: [name], layers: [layerOf(name)]}))))
 
-// Node keeps compiled code in TMPDIR unless it is told where.
-const cache = join(tmpdir(), 'node-compile-cache')
-
 /** Runs a script where `$1` is an archive and nothing may be left in TMPDIR. */
 async function shell(t: ExecutionContext, script: string, archive = writeScratch(t, gzipSync(bytes))) {
   const tmp = join(scratch(t), 'tmp')
   mkdirSync(tmp)
-  const run = await spawnShell(script, {env: {TMPDIR: tmp, ARCHIVE: archive, NODE_COMPILE_CACHE: cache}})
+  const run = await spawnShell(script, {env: {TMPDIR: tmp, ARCHIVE: archive}})
   t.deepEqual(readdirSync(tmp), [])
   return run
 }
