@@ -10,6 +10,7 @@ import * as os from '../os/libc.ts'
 import {type ByteString, printable} from '../text.ts'
 import {alone, ConfinedRoot, type Place} from './confined-root.ts'
 import {createFile} from './file-orders.ts'
+import {piecesOf} from './pieces.ts'
 import {listDirectory} from './remove.ts'
 import {walkDirectories} from './walk-directories.ts'
 
@@ -168,10 +169,9 @@ export class FileCopier {
   #copyContent(from: number, to: number, path: ByteString, size: number): void {
     this.#canClone &&= os.cloneFile(from, to) === 0
     if (this.#canClone) return
-    for (let at = os.seekData(from, 0); at >= 0 && at < size; at = os.seekData(from, at)) {
-      const end = Math.min(os.check(os.seekHole(from, at), 'copy', path), size)
-      while (at < end) {
-        const part = this.#chunk.subarray(0, end - at)
+    for (const {offset, length} of piecesOf(from, size, path)) {
+      for (let at = offset; at < offset + length; ) {
+        const part = this.#chunk.subarray(0, offset + length - at)
         const count = os.check(os.read(from, part, at), 'copy', path)
         if (count === 0) throw changed(path)
         os.check(os.write(to, part.subarray(0, count), at), 'copy', path)

@@ -4,11 +4,11 @@ import {ImgtoolError} from '../errors.ts'
 import type {ChangeSink} from '../layer/change.ts'
 import {splitPath} from '../layer/path.ts'
 import type {Entry} from '../layer/tar/entry.ts'
-import type {SparsePiece} from '../layer/tar/sparse.ts'
 import * as os from '../os/libc.ts'
 import {printable} from '../text.ts'
 import type {ConfinedRoot} from './confined-root.ts'
 import type {LayerChange} from './layer-walk.ts'
+import {piecesOf} from './pieces.ts'
 
 /** Bytes that are read of a file at a time. */
 const chunkSize = 256 * 1024
@@ -35,7 +35,7 @@ export function* sendChanges(root: ConfinedRoot, changes: Iterable<LayerChange>,
 function* sendFile(root: ConfinedRoot, entry: Entry, sink: ChangeSink, room: Buffer): Generator<void> {
   const file = openFile(root, entry)
   try {
-    const pieces = piecesOf(file, entry)
+    const pieces = [...piecesOf(file, entry.size, entry.path)]
     const isSparse = pieces.length !== 1 || pieces[0]!.length !== entry.size
     sink.add(isSparse && entry.size > 0 ? {...entry, pieces} : entry)
     for (const {offset, length} of pieces) {
@@ -64,17 +64,6 @@ function openFile(root: ConfinedRoot, entry: Entry): number {
   if (stats.isFile() && stats.size === entry.size) return file
   os.close(file)
   throw changed(entry)
-}
-
-/** Where a file has data, ascending. */
-function piecesOf(file: number, {size, path}: Entry): SparsePiece[] {
-  const pieces: SparsePiece[] = []
-  for (let at = os.seekData(file, 0); at >= 0 && at < size; at = os.seekData(file, at)) {
-    const end = Math.min(os.check(os.seekHole(file, at), 'read', path), size)
-    pieces.push({offset: at, length: end - at})
-    at = end
-  }
-  return pieces
 }
 
 function changed({path}: Entry): ImgtoolError {

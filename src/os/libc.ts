@@ -104,6 +104,7 @@ export const EACCES = -errno.EACCES
 export const EAGAIN = -errno.EAGAIN
 export const EXDEV = -errno.EXDEV
 export const EBUSY = -errno.EBUSY
+export const ENXIO = -errno.ENXIO
 export const ENODEV = -errno.ENODEV
 export const EROFS = -errno.EROFS
 export const ENODATA = -errno.ENODATA
