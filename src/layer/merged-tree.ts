@@ -50,6 +50,8 @@ export class MergedTree implements ChangeSink {
   readonly #times = new Map<number, Time>()
   /** By layer: its first file. */
   readonly #layers: number[] = []
+  /** Directories of which this layer has hidden all that lies below it: that cannot come back. */
+  readonly #hidden = new Set<number>()
   #mtime: Time = {seconds: 0, nanoseconds: 0}
 
   readonly #onImplied: () => void
@@ -68,6 +70,7 @@ export class MergedTree implements ChangeSink {
   /** Call before each layer, base first. */
   startLayer(): void {
     this.#layers.push(this.#links.length)
+    this.#hidden.clear()
   }
 
   add(entry: Entry): void {
@@ -102,7 +105,7 @@ export class MergedTree implements ChangeSink {
 
   opaque(path: ByteString): void {
     const directory = this.#walk(path, false)
-    if (directory !== none) for (const name of this.names.children(directory)) this.#hide(name)
+    if (directory !== none) for (const name of this.#takeHidable(directory)) this.#hide(name)
   }
 
   discard(path: ByteString): void {
@@ -252,13 +255,20 @@ export class MergedTree implements ChangeSink {
     for (let next = left.pop(); next !== undefined; next = left.pop()) {
       if (this.#touched.get(next) !== this.#layer) this.#delete(next)
       else if (this.isDirectory(next)) {
-        for (const child of this.names.children(next)) left.push(child)
+        for (const child of this.#takeHidable(next)) left.push(child)
         if (this.#added.get(next) === this.#layer) continue
         this.#release(this.#files.get(next))
         this.#setFile(next, this.#imply())
         this.#added.set(next, this.#layer)
       }
     }
+  }
+
+  /** What a directory holds, for one that is about to lose what lower layers have in it; nothing where it has lost that before. */
+  #takeHidable(directory: number): number[] {
+    if (this.#hidden.has(directory)) return []
+    this.#hidden.add(directory)
+    return this.names.children(directory)
   }
 
   #delete(name: number): void {

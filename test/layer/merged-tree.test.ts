@@ -1,3 +1,4 @@
+import {setImmediate} from 'node:timers/promises'
 import test from 'ava'
 import fc from 'fast-check'
 import {isImgtoolError} from '../../src/errors.ts'
@@ -6,6 +7,7 @@ import {MergedTree} from '../../src/layer/merged-tree.ts'
 import {TarParser} from '../../src/layer/tar/parser.ts'
 import {defaultLimits} from '../../src/limits.ts'
 import {readEntry} from '../helpers/entries.ts'
+import {entry} from '../helpers/layers.ts'
 import {directory, file, hardlink, member, symlink, tar} from '../helpers/tar.ts'
 
 function merge(...layers: readonly (readonly Buffer[])[]): MergedTree {
@@ -353,4 +355,35 @@ test('whiteouts may stand anywhere in their layer', (t) => {
       if (within !== undefined) t.deepEqual(within, first)
     }),
   )
+})
+
+test('marks of one directory that come again and again cost time in proportion, however much the layer has in it', async (t) => {
+  t.timeout(20_000)
+  const tree = new MergedTree()
+  tree.startLayer()
+  for (let at = 0; at < 100_000; at++) tree.add(entry({path: `d/e/${at}`}))
+  for (let at = 0; at < 100_000; at++) {
+    tree.opaque('d/e')
+    tree.remove('d/e')
+    tree.remove('d')
+    // Only between two turns of the event loop can time run out.
+    if (at % 1000 === 0) await setImmediate()
+  }
+  t.is(show(tree).length, 100_002)
+})
+
+test('what comes into a directory after all below it was hidden is hidden by the next layer, and stays in its own', (t) => {
+  const mark = file('d/.wh..wh..opq')
+  t.deepEqual(shown(lower, [mark, file('d/one'), mark, directory('d/e'), mark]), [
+    'd/ @0',
+    'd/e/ @1',
+    'd/one @1',
+    'f @0',
+    's -> d @0',
+  ])
+  t.deepEqual(shown(lower, [mark, file('d/one')], [file('d/two'), mark]), ['d/ @0', 'd/two @2', 'f @0', 's -> d @0'])
+  // Another directory of the name.
+  const anew = [mark, file('d'), directory('d'), file('d/one'), mark]
+  t.deepEqual(shown(lower, anew), ['d/ @1', 'd/one @1', 'f @0', 's -> d @0'])
+  t.deepEqual(shown(lower, anew, [mark]), ['d/ @1', 'f @0', 's -> d @0'])
 })
