@@ -6,7 +6,7 @@
  * descriptor at a time, does the rest. Neither builds a path that another process could bend.
  */
 import {ImgtoolError} from '../errors.ts'
-import {joinPath, maximumExpansions, splitPath} from '../layer/path.ts'
+import {components, joinPath, maximumExpansions, splitPath} from '../layer/path.ts'
 import {
   check,
   close,
@@ -263,7 +263,7 @@ class Walk {
     const {directory} = splitPath(this.#path)
     this.#path = directory
     this.#replace(this.#root)
-    for (const name of directory === '' ? [] : directory.split('/')) {
+    for (const name of components(directory)) {
       this.#steps++
       this.#replace(check(openAt(this.#descriptor, name, O_PLACE), 'open directory', name))
     }

@@ -15,8 +15,8 @@ import {ConfinedRoot, type Place} from './confined-root.ts'
 import {DirectoryRecords} from './directory-records.ts'
 import type {ApplyOptions} from './driver.ts'
 import {FileWriter} from './file-writer.ts'
-import {KeptPaths} from './kept-paths.ts'
 import {Metadata} from './metadata.ts'
+import {PathSet} from './path-set.ts'
 import type {Privileges} from './privileges.ts'
 import {listDirectory, removeTree} from './remove.ts'
 import {walkDirectories} from './walk-directories.ts'
@@ -37,8 +37,13 @@ export class InPlace implements ChangeSink {
   readonly #onReplaced: (path: ByteString) => void
   readonly #onSkipped: (path: ByteString) => void
   readonly #directories: DirectoryRecords
-  /** Undefined while nothing lies below, so that nothing can be hidden. */
-  #kept: KeptPaths | undefined
+  /**
+   * What this layer has added so far, after symlinks: its whiteouts must leave that alone, wherever in the tar they stand.
+   * Undefined while nothing lies below, so that nothing can be hidden.
+   *
+   * @see OCI image-spec layer.md: "Whiteout files MUST only apply to resources in lower/parent layers"
+   */
+  #kept: PathSet | undefined
   /** Directories of which this layer has hidden all that lies below it: that cannot come back. */
   readonly #hidden = new Set<ByteString>()
   /** Devices that could not be made, and names that would have been links to them. */
@@ -82,7 +87,7 @@ export class InPlace implements ChangeSink {
   startLayer(hasLower: boolean): void {
     // What this layer adds is never hidden by it, so that within a layer whiteouts need not wait for files.
     this.#files.drain()
-    this.#kept = hasLower ? new KeptPaths() : undefined
+    this.#kept = hasLower ? new PathSet() : undefined
     this.#hidden.clear()
   }
 
@@ -331,13 +336,13 @@ export class InPlace implements ChangeSink {
    */
   #hideName(place: Place, name: ByteString): boolean {
     const path = joinPath(place.path, name)
-    if (!this.#kept!.has(path)) {
+    if (!this.#kept!.hasIn(path)) {
       this.#clear(place, name)
       return false
     }
     if (!os.isDirectoryAt(place.descriptor, name)) return false
     // The lower directory is gone with its attributes; the one that is left is there for what this layer has below it.
-    if (!this.#kept!.hasItself(path)) this.#becomeImplied(place, name)
+    if (!this.#kept!.has(path)) this.#becomeImplied(place, name)
     return true
   }
 

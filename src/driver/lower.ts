@@ -4,7 +4,7 @@
  *
  * @see linux Documentation/filesystems/overlayfs.rst, "Upper and Lower", "Multiple lower layers"
  */
-import {joinPath, splitPath} from '../layer/path.ts'
+import {components, joinPath, splitPath} from '../layer/path.ts'
 import * as os from '../os/libc.ts'
 import type {ByteString} from '../text.ts'
 import type {DialectReader} from './dialect.ts'
@@ -86,7 +86,7 @@ export class LowerLayers {
   /** What is at a path; symlinks are not followed, nor lead anywhere. */
   find(path: ByteString): Lower | undefined {
     let at: Lower | undefined = this.root
-    for (const name of path === '' ? [] : path.split('/')) {
+    for (const name of components(path)) {
       if (at?.kind !== 'directory') return undefined
       at = this.look(at, name)
     }

@@ -1,6 +1,6 @@
 /** Numbers for paths, as {@link NameTree} has them for names: a few hostile entries with thousands of levels do not fill the memory. */
 import {NameTree, none} from '../layer/name-tree.ts'
-import {splitPath} from '../layer/path.ts'
+import {components, splitPath} from '../layer/path.ts'
 import type {ByteString} from '../text.ts'
 
 /** Paths with all that is above them; the empty one is there from the beginning. Memory: about 40 bytes a name, and the name. */
@@ -47,6 +47,18 @@ export class PathTree {
     return this.#names.text(number)
   }
 
+  path(number: number): ByteString {
+    return this.#names.path(number)
+  }
+
+  /** Removes all that is in a directory. @returns the numbers of that, each before its directory's */
+  removeBelow(directory: number): number[] {
+    const removed: number[] = []
+    for (const child of this.#names.children(directory)) this.#names.remove(child, (each) => removed.push(each))
+    this.#recent = []
+    return removed.reverse()
+  }
+
   #makeAll(path: ByteString): number {
     return components(path).reduce((at: number, name) => this.#makeName(at, name), NameTree.root)
   }
@@ -55,8 +67,4 @@ export class PathTree {
     const found = this.#names.find(directory, name)
     return found === none ? this.#names.add(directory, name) : found
   }
-}
-
-function components(path: ByteString): readonly ByteString[] {
-  return path === '' ? [] : path.split('/')
 }

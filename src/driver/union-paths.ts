@@ -3,16 +3,21 @@
  * come back without symlinks: they are the same in the layer and in the union.
  */
 import {ImgtoolError} from '../errors.ts'
-import {joinPath, maximumExpansions, splitPath} from '../layer/path.ts'
+import {components, joinPath, maximumExpansions, splitPath} from '../layer/path.ts'
 import type {Time} from '../layer/tar/number.ts'
 import * as os from '../os/libc.ts'
 import {type ByteString, printable} from '../text.ts'
 import type {InPlace} from './in-place.ts'
 import type {Lower, LowerDirectory, LowerFile, LowerLayers} from './lower.ts'
+import {PathSet} from './path-set.ts'
 
 /** A directory of the union. */
 interface UnionDirectory {
   readonly path: ByteString
+  /** Undefined for the root. */
+  readonly parent: UnionDirectory | undefined
+  /** Those in it that are known, by name. */
+  readonly below: Map<ByteString, UnionDirectory>
   /** The layer at work has it. */
   isHere: boolean
   /** The directory of the layers below that it is merged with, and that it gets its attributes from when it is made here. */
@@ -49,7 +54,10 @@ export class UnionPaths {
   readonly #here: InPlace
   readonly #lower: LowerLayers
   readonly #copyUp: (directory: LowerDirectory) => void
-  readonly #known = new Map<ByteString, UnionDirectory>()
+  /** Undefined until it is asked for; all directories that are known are below it. */
+  #top: UnionDirectory | undefined
+  /** How many were learned since none was known. */
+  #learned = 0
   /** Where paths with symlinks in them lead. */
   readonly #ways = new Map<ByteString, {readonly end: UnionDirectory; readonly isLedBelow: boolean}>()
   /** The symlinks on these ways. */
@@ -59,9 +67,9 @@ export class UnionPaths {
   /** Directories of which all that lower layers have is gone. */
   readonly #emptied = new Set<ByteString>()
   /** Directories that are here only because something below them is. */
-  readonly #brought = new Set<ByteString>()
+  readonly #brought = new PathSet()
   /** Copies of lower files that are here because something links to them. */
-  readonly #borrowed = new Set<ByteString>()
+  readonly #borrowed = new PathSet()
 
   /** @param copyUp makes a directory here that only lower layers have; its parent is here */
   constructor(here: InPlace, lower: LowerLayers, copyUp: (directory: LowerDirectory) => void) {
@@ -97,8 +105,7 @@ export class UnionPaths {
   has(path: ByteString): boolean {
     const {directory, name} = splitPath(path)
     const parent = this.#real(directory)
-    if (parent === undefined) return false
-    return (parent.isHere && this.#here.statusOf(path) !== undefined) || this.#visible(parent, path, name) !== undefined
+    return parent !== undefined && this.#hasIn(parent, path, name)
   }
 
   /** What lower layers show at a path without symlinks, unless the layer at work has something there. */
@@ -119,7 +126,7 @@ export class UnionPaths {
     this.#brought.delete(path)
     this.#borrowed.delete(path)
     if (this.#links.has(path)) this.#forgetWays()
-    const known = this.#known.get(path)
+    const known = this.#recall(path)
     if (known === undefined) return
     if (isDirectory) known.isHere = true
     else this.#forget(path)
@@ -134,7 +141,7 @@ export class UnionPaths {
   remove(path: ByteString): void {
     if (this.#lower.root === undefined) return
     this.hide(path)
-    this.#imply(path, true)
+    this.#imply(this.#borrowed.take(path), this.#brought.take(path))
   }
 
   /** As {@link remove}, of what is new at the path itself. */
@@ -148,7 +155,7 @@ export class UnionPaths {
     if (this.#lower.root === undefined) return
     this.#emptied.add(path)
     this.#forget(path)
-    this.#imply(path, false)
+    this.#imply(this.#borrowed.takeBelow(path), this.#brought.takeBelow(path))
   }
 
   /** What has to be written so that all that was hidden is, and nothing else. */
@@ -196,25 +203,21 @@ export class UnionPaths {
   /**
    * What is here of lower layers goes with them: copies of files, directories that were made for these, and the attributes of
    * directories that are left for what this layer has below them.
+   *
+   * @param brought those below come first
    */
-  #imply(path: ByteString, withItself: boolean): void {
-    const isGone = (at: ByteString) => (at === path ? withItself : path === '' || at.startsWith(`${path}/`))
-    for (const borrowed of [...this.#borrowed].filter(isGone)) {
-      this.#borrowed.delete(borrowed)
-      this.#here.discard(borrowed)
-    }
-    // Those below come first.
-    for (const brought of [...this.#brought].filter(isGone).toSorted((one, other) => other.length - one.length)) {
-      this.#brought.delete(brought)
-      if (this.#here.isEmpty(brought)) this.#here.discard(brought)
-      else this.#here.becomeImplied(brought)
+  #imply(borrowed: readonly ByteString[], brought: readonly ByteString[]): void {
+    for (const path of borrowed) this.#here.discard(path)
+    for (const path of brought) {
+      if (this.#here.isEmpty(path)) this.#here.discard(path)
+      else this.#here.becomeImplied(path)
     }
   }
 
   #bring(directory: UnionDirectory): ByteString {
-    const {path, lower} = directory
+    const {path, parent, lower} = directory
     if (!directory.isHere) {
-      this.#bring(this.#real(splitPath(path).directory)!)
+      this.#bring(parent!)
       this.#copyUp(lower!)
       this.#brought.add(path)
       directory.isHere = true
@@ -223,17 +226,17 @@ export class UnionPaths {
   }
 
   #walk(path: ByteString, mtime?: Time): UnionDirectory | undefined {
-    const known = this.#known.get(path) ?? this.#ways.get(path)?.end
-    if (known !== undefined) return known
+    const known = this.#ways.get(path)
+    if (known !== undefined) return known.end
     const walk: Walk = {
       at: this.#root(),
-      ahead: path === '' ? [] : path.split('/').reverse(),
+      ahead: components(path).reverse(),
       links: [],
       isLedBelow: false,
     }
     for (let part = walk.ahead.pop(); part !== undefined; part = walk.ahead.pop()) {
       if (part === '' || part === '.') continue
-      if (part === '..') walk.at = this.#real(splitPath(walk.at.path).directory)!
+      if (part === '..') walk.at = walk.at.parent ?? walk.at
       else if (!this.#take(walk, part, mtime)) return undefined
     }
     if (walk.links.length > 0) this.#learnWay(path, walk)
@@ -259,10 +262,8 @@ export class UnionPaths {
 
   /** The directory at a path itself; undefined where there is none. */
   #real(path: ByteString): UnionDirectory | undefined {
-    const known = this.#known.get(path)
-    if (known !== undefined) return known
     let at = this.#root()
-    for (const name of path === '' ? [] : path.split('/')) {
+    for (const name of components(path)) {
       const next = this.#step(at, name)
       if (next === undefined || 'target' in next) return undefined
       at = next
@@ -271,30 +272,43 @@ export class UnionPaths {
   }
 
   #root(): UnionDirectory {
-    return this.#known.get('') ?? this.#learn({path: '', isHere: true, lower: this.#lower.root})
+    if (this.#learned >= maximumKnown) this.#forgetAll()
+    this.#top ??= {path: '', parent: undefined, below: new Map(), isHere: true, lower: this.#lower.root}
+    return this.#top
+  }
+
+  /** The directory at a path itself, if it is known. */
+  #recall(path: ByteString): UnionDirectory | undefined {
+    let at = this.#top
+    for (const name of components(path)) at = at?.below.get(name)
+    return at
   }
 
   /** What is under a name, of this layer or those below; undefined for nothing, and for what leads nowhere. */
   #step(at: UnionDirectory, name: ByteString): UnionDirectory | UnionLink | undefined {
-    const path = joinPath(at.path, name)
-    const known = this.#known.get(path)
+    const known = at.below.get(name)
     if (known !== undefined) return known
+    const path = joinPath(at.path, name)
     const here = at.isHere ? this.#here.statusOf(path) : undefined
     if (here !== undefined && (here.mode & os.S_IFMT) !== os.S_IFDIR) return linkTo(this.#here.targetOf(path), false)
     const below = this.#visible(at, path, name)
     if (here === undefined && below?.kind === 'symlink') return linkTo(this.#targetOf(below), true)
     const lower = below?.kind === 'directory' ? below : undefined
     if (here === undefined && lower === undefined) return undefined
-    return this.#learn({path, isHere: here !== undefined, lower})
+    return this.#learn(at, name, here !== undefined, lower)
   }
 
   /** Makes a directory that nobody has. @returns undefined where something else is in the way */
   #make(at: UnionDirectory, name: ByteString, mtime: Time): UnionDirectory | undefined {
     const path = joinPath(at.path, name)
-    if (this.has(path)) return undefined
+    if (this.#hasIn(at, path, name)) return undefined
     this.#bring(at)
     this.#here.enter(path, mtime)
-    return this.#learn({path, isHere: true, lower: undefined})
+    return this.#learn(at, name, true, undefined)
+  }
+
+  #hasIn(parent: UnionDirectory, path: ByteString, name: ByteString): boolean {
+    return (parent.isHere && this.#here.statusOf(path) !== undefined) || this.#visible(parent, path, name) !== undefined
   }
 
   #visible({path: directory, lower}: UnionDirectory, path: ByteString, name: ByteString): Lower | undefined {
@@ -308,9 +322,10 @@ export class UnionPaths {
     return typeof target === 'number' ? undefined : target
   }
 
-  #learn(directory: UnionDirectory): UnionDirectory {
-    if (this.#known.size >= maximumKnown) this.#forgetAll()
-    this.#known.set(directory.path, directory)
+  #learn(parent: UnionDirectory, name: ByteString, isHere: boolean, lower: LowerDirectory | undefined): UnionDirectory {
+    const directory = {path: joinPath(parent.path, name), parent, below: new Map(), isHere, lower}
+    parent.below.set(name, directory)
+    this.#learned++
     return directory
   }
 
@@ -322,8 +337,9 @@ export class UnionPaths {
 
   /** Forgets a directory with all that is below it. */
   #forget(path: ByteString): void {
-    for (const known of this.#known.keys())
-      if (path === '' || known === path || known.startsWith(`${path}/`)) this.#known.delete(known)
+    const {directory, name} = splitPath(path)
+    if (path === '') this.#top = undefined
+    else this.#recall(directory)?.below.delete(name)
     this.#forgetWays()
   }
 
@@ -333,7 +349,8 @@ export class UnionPaths {
   }
 
   #forgetAll(): void {
-    this.#known.clear()
+    this.#top = undefined
+    this.#learned = 0
     this.#forgetWays()
   }
 }

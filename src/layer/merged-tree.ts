@@ -8,7 +8,7 @@ import type {ChangeSink} from './change.ts'
 import {FileTable} from './file-table.ts'
 import {NameTree, none} from './name-tree.ts'
 import {Numbers} from './numbers.ts'
-import {joinPath, maximumExpansions, splitPath} from './path.ts'
+import {components, joinPath, maximumExpansions, splitPath} from './path.ts'
 import type {Entry, EntryKind} from './tar/entry.ts'
 import type {Time} from './tar/number.ts'
 
@@ -290,7 +290,7 @@ export class MergedTree implements ChangeSink {
   }
 
   #walk(path: ByteString, implying: boolean): number {
-    let ahead = path === '' ? [] : path.split('/').reverse()
+    let ahead = components(path).reverse()
     let directory: number = NameTree.root
     let expansions = 0
     for (let part = ahead.pop(); part !== undefined; part = ahead.pop()) {

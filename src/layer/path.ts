@@ -15,7 +15,12 @@ export function splitPath(path: ByteString): {directory: ByteString; name: ByteS
   return {directory: slash === -1 ? '' : path.slice(0, slash), name: path.slice(slash + 1)}
 }
 
+/** The names that a path is made of, the first one first. */
+export function components(path: ByteString): ByteString[] {
+  return path === '' ? [] : path.split('/')
+}
+
 /** Number of components. */
 export function pathDepth(path: ByteString): number {
-  return path === '' ? 0 : path.split('/').length
+  return components(path).length
 }
