@@ -16,6 +16,7 @@ import {DirectoryRecords} from './directory-records.ts'
 import type {ApplyOptions} from './driver.ts'
 import {FileWriter} from './file-writer.ts'
 import {Metadata} from './metadata.ts'
+import {areNewFilesOurs} from './new-files.ts'
 import {PathSet} from './path-set.ts'
 import type {Privileges} from './privileges.ts'
 import {listDirectory, removeTree} from './remove.ts'
@@ -60,7 +61,7 @@ export class InPlace implements ChangeSink {
       beforeLooking: (path) => (path === undefined ? this.#files.drain() : this.#files.settle(path)),
       beforeClosing: (descriptor) => this.#files.settleDescriptor(descriptor),
     })
-    this.#metadata = new Metadata(privileges, onWarning)
+    this.#metadata = new Metadata(privileges, onWarning, areNewFilesOurs(root, privileges))
     this.#files = new FileWriter(thread, this.#metadata, (place, name) => this.#clear(place, name))
     this.#directories = new DirectoryRecords(this.#metadata)
     this.#warn = onWarning

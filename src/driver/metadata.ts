@@ -31,10 +31,13 @@ export class Metadata {
   readonly #warn: OnWarning
   /** Bits that a file gets at its creation, whatever the umask. */
   readonly #plainBits: number
+  readonly #areNewFilesOurs: boolean
 
-  constructor(privileges: Privileges, warn: OnWarning) {
+  /** @param areNewFilesOurs what is made belongs to this process, whatever its directory's group is */
+  constructor(privileges: Privileges, warn: OnWarning, areNewFilesOurs: boolean) {
     this.#privileges = privileges
     this.#warn = warn
+    this.#areNewFilesOurs = areNewFilesOurs
     this.#plainBits = 0o777 & ~privileges.umask
   }
 
@@ -85,9 +88,9 @@ export class Metadata {
     return this.#isForeign(entry) && !this.#privileges.canChangeOwner ? withoutOwner(entry.mode) : entry.mode
   }
 
-  /** Whether a new file belongs to somebody else, and that can be arranged. */
+  /** Whether a new file belongs to somebody else, or might without being told, and that can be arranged. */
   needsOwner(entry: Entry): boolean {
-    return this.#isForeign(entry) && this.#privileges.canChangeOwner
+    return this.#isForeign(entry) ? this.#privileges.canChangeOwner : !this.#areNewFilesOurs
   }
 
   /** For the outcome of changing an owner: a warning where the owner does not exist here, an error for anything else. */

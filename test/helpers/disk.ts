@@ -13,6 +13,8 @@ export interface DiskOptions {
   readonly size: number
   /** @default as mkfs.ext4 has it for the size */
   readonly inodes?: number
+  /** How it is mounted, beside what it needs. @see ext4(5) */
+  readonly mountOptions?: string
   /** Folder for the file. @default in memory where there is plenty, else the temporary directory */
   readonly folder?: string
 }
@@ -29,7 +31,7 @@ export class Disk implements Disposable {
   readonly path: string
   readonly #folder: string
 
-  constructor({size, inodes, folder = roomyFolder(size)}: DiskOptions) {
+  constructor({size, inodes, mountOptions, folder = roomyFolder(size)}: DiskOptions) {
     this.#folder = mkdtempSync(join(folder, 'imgtool-disk-'))
     this.path = join(this.#folder, 'mounted')
     watchExit()
@@ -51,7 +53,7 @@ export class Disk implements Disposable {
       image,
     ])
     mkdirSync(this.path)
-    execFileSync('mount', ['-o', 'loop', image, this.path])
+    execFileSync('mount', ['-o', ['loop', ...(mountOptions ? [mountOptions] : [])].join(), image, this.path])
     // Tests without privileges must get there.
     chmodSync(this.#folder, 0o755)
   }
