@@ -59,7 +59,7 @@ export class DirectoryDriver {
       this.changes = new InPlace(this.#staging.descriptor, this.privileges, options)
       if (this.isMerge) this.changes.startMerge()
     } catch (error) {
-      this.#release()
+      this.abort()
       throw error
     }
   }
