@@ -11,6 +11,8 @@ export interface Extension {
   readonly linkpath?: ByteString
   /** Bytes of content. */
   readonly size?: number
+  /** One of them is a PAX header. */
+  readonly isPax?: true
 }
 
 /** Types of extension headers, as the `tar` package names them. */
@@ -19,8 +21,6 @@ const extensionTypes = new Set([
   'GlobalExtendedHeader',
   'NextFileHasLongPath',
   'NextFileHasLongLinkpath',
-  'OldExtendedHeader',
-  'OldGnuLongPath',
 ])
 
 export function isExtension(type: string): boolean {
@@ -30,13 +30,24 @@ export function isExtension(type: string): boolean {
 /**
  * Adds an extension header.
  *
- * @param before what earlier extension headers say of the same member
- * @throws {ImgtoolError} ARCHIVE_INVALID for a malformed header, and for two that speak of the same thing
+ * @param before what earlier extension headers say of the same member; undefined where there are none
+ * @returns undefined behind a global header, which says nothing of a member: what its records say is ignored, as docker
+ *   does, since those of `git archive` and some builders are comments
+ * @throws {ImgtoolError} ARCHIVE_INVALID for a malformed header, one of a sparse file, and those that compete
+ * @see https://go.dev/src/archive/tar/reader.go, which docker, podman and skopeo read with: a global header or a second PAX
+ *   header makes it forget the one before
  */
-export function extend(before: Extension, type: string, body: Buffer): Extension {
+export function extend(before: Extension | undefined, type: string, body: Buffer): Extension | undefined {
+  if (type === 'GlobalExtendedHeader') {
+    if (before === undefined) return undefined
+    throw invalid('a global header stands between an extension header and its member')
+  }
   const added = decode(type, body)
   for (const key of Object.keys(added)) {
-    if (Object.hasOwn(before, key)) throw invalid(`two extension headers give the ${key} of one member`)
+    if (before === undefined || !Object.hasOwn(before, key)) continue
+    throw invalid(
+      key === 'isPax' ? 'a member has two PAX headers' : `two extension headers give the ${key} of one member`,
+    )
   }
   return {...before, ...added}
 }
@@ -44,22 +55,20 @@ export function extend(before: Extension, type: string, body: Buffer): Extension
 function decode(type: string, body: Buffer): Extension {
   switch (type) {
     case 'NextFileHasLongPath':
-    case 'OldGnuLongPath':
-      return {path: untilNul(body)}
+      return {path: longName(body)}
     case 'NextFileHasLongLinkpath':
-      return {linkpath: untilNul(body)}
-    case 'ExtendedHeader':
-    case 'OldExtendedHeader':
-      return decodePax(body)
+      return {linkpath: longName(body)}
     default:
-      // Global headers of `git archive` and some builders carry comments; their other records are ignored as docker does.
-      return {}
+      return {...decodePax(body), isPax: true}
   }
 }
 
 /** The records of a PAX header that matter here; an empty value takes a record back. @see POSIX pax, "pax Extended Header" */
 function decodePax(body: Buffer): Extension {
   const records = new Map(readRecords(body.toString('latin1')))
+  // They give a member another name and content. No tool saves an image with holes.
+  if ([...records.keys()].some((key) => key.startsWith('GNU.sparse.')))
+    throw sparseMember(records.get('GNU.sparse.name'))
   const path = records.get('path')
   const linkpath = records.get('linkpath')
   const size = records.get('size')
@@ -87,9 +96,19 @@ function* readRecords(text: ByteString): Generator<[key: ByteString, value: Byte
   }
 }
 
-function untilNul(body: Buffer): ByteString {
+function longName(body: Buffer): ByteString {
   const end = body.indexOf(0)
-  return body.toString('latin1', 0, end === -1 ? body.length : end)
+  const name = body.toString('latin1', 0, end === -1 ? body.length : end)
+  if (name === '') throw invalid('a long name is empty')
+  return name
+}
+
+/** Says that a member has holes, in any notation. */
+export function sparseMember(name?: ByteString): ImgtoolError {
+  return new ImgtoolError('ARCHIVE_INVALID', 'Cannot read the archive as a tar: a member is a sparse file', {
+    ...(name === undefined ? {} : {entry: name}),
+    hint: 'Pack the archive again without --sparse',
+  })
 }
 
 function invalid(why: string): ImgtoolError {

@@ -1,6 +1,6 @@
 import test from 'ava'
 import {cleanName} from '../../src/archive/names.ts'
-import {type Member, openBytes} from '../helpers/image.ts'
+import {type Member, openBytes, paxOf} from '../helpers/image.ts'
 
 const file = {name: 'a/layer.tar', body: 'content'}
 const symlink = (name: string, link: string): Member => ({name, type: '2', link})
@@ -93,6 +93,19 @@ const refused: readonly (readonly [string, readonly Member[]])[] = [
       {name: 'link/', type: '5'},
     ],
   ],
+  [
+    'a file that is later a directory, twice',
+    [
+      {name: 'link', body: '1'},
+      {name: 'link/', type: '5'},
+      {name: 'link/', type: '5'},
+    ],
+  ],
+  ['a link that goes back from where another leads', [file, symlink('b', 'c/d'), symlink('link', 'b/../a/layer.tar')]],
+  [
+    'a link with a target of 5,000 bytes',
+    [file, paxOf({linkpath: `${'./'.repeat(2500)}a/layer.tar`}), symlink('link', '')],
+  ],
   ['a link to a name that is stored twice', [file, file, symlink('link', 'a/layer.tar')]],
 ]
 
@@ -102,6 +115,40 @@ for (const [what, members] of refused) {
     t.throws(() => archive.blob('link'), {code: 'ARCHIVE_INVALID'})
   })
 }
+
+const directory = {name: 'd/', type: '5'}
+const elsewhere: readonly (readonly [string, readonly Member[]])[] = [
+  ['below a symbolic link', [symlink('d', '.'), {name: 'd/manifest.json'}]],
+  ['below a symbolic link that comes later', [{name: 'd/manifest.json'}, symlink('d', '.')]],
+  ['far below a symbolic link', [{name: 'd-'}, {name: 'd.'}, symlink('d', 'a'), {name: 'd/e/f'}, {name: 'd0'}]],
+  ['below a hard link', [file, hardLink('d', 'a/layer.tar'), {name: 'd/manifest.json'}]],
+  ['below a file', [{name: 'd'}, {name: 'd/manifest.json'}]],
+  ['below a link that is later a directory', [symlink('d', '.'), {name: 'd/x'}, directory, directory]],
+  ['below a directory that is later a link', [directory, {name: 'd/x'}, symlink('d', '.')]],
+  ['with .. in its name', [{name: 'a/../manifest.json'}]],
+  ['above the archive', [{name: '../manifest.json'}]],
+]
+
+for (const [what, members] of elsewhere) {
+  test(`refuses a member ${what}`, async (t) => {
+    await t.throwsAsync(openBytes(t, [file, ...members]), {code: 'ARCHIVE_INVALID'})
+  })
+}
+
+test('takes members beside links, and below directories that repeat', async (t) => {
+  const members = [
+    directory,
+    file,
+    symlink('d/e', '../a/layer.tar'),
+    {name: 'd/e-'},
+    {name: 'd/e.f'},
+    directory,
+    {name: 'd/..g'},
+  ]
+  const archive = await openBytes(t, members)
+  t.is(archive.members.size, 6)
+  t.is((await archive.blob('d/e')!.read(0, 100)).toString(), 'content')
+})
 
 test('follows no link on the way to a name', async (t) => {
   const archive = await openBytes(t, [file, symlink('link', 'a')])
