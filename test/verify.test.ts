@@ -366,6 +366,13 @@ const cases: readonly Case[] = [
     limits: {bytes: 512},
   },
   {
+    title: 'documents beyond their limit',
+    code: 'LIMIT_EXCEEDED',
+    severity: 'error',
+    members: docker,
+    limits: {documents: 400},
+  },
+  {
     title: 'a path that is there twice',
     code: 'PATH_REPEATED',
     severity: 'warning',

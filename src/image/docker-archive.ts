@@ -8,10 +8,9 @@ import type * as v from 'valibot'
 import type {Archive, Blob} from '../archive/archive.ts'
 import {type Digest, parseDigest} from '../digest.ts'
 import {ImgtoolError} from '../errors.ts'
-import type {Limits} from '../limits.ts'
 import {fromText, printableText} from '../text.ts'
 import {type ConfigFacts, readConfig, requireSameCount, withoutDiffIDs} from './config.ts'
-import {parseDocument, readDocument, requireBlob} from './json.ts'
+import {type Documents, parseDocument, requireBlob} from './json.ts'
 import {missingBlob} from './missing.ts'
 import type {HistoryEntry, Image, Layer} from './model.ts'
 import {familiarName} from './names.ts'
@@ -25,16 +24,16 @@ export const dockerManifestName = 'manifest.json'
  *
  * @throws {ImgtoolError} DOCUMENT_INVALID, BLOB_MISSING for a config, DIGEST_INVALID, LIMIT_EXCEEDED, ARCHIVE_INVALID
  */
-export async function readDockerArchive(archive: Archive, limits: Limits): Promise<Image[]> {
+export async function readDockerArchive(archive: Archive, documents: Documents): Promise<Image[]> {
   const document = requireBlob(archive, dockerManifestName, 'the manifest')
-  const manifest = await readDocument(document, limits.document, 'document')
+  const manifest = await documents.read(document)
   const items = parseDocument(manifest, document.name, dockerManifestSchema)
   const configs = new Map<Blob, ConfigFacts>()
   const images: Image[] = []
   for (const {Config: path, ...item} of items) {
     const blob = requireBlob(archive, path, 'the config')
     // Thousands of items may share one large config.
-    const facts = configs.get(blob) ?? (await readNamedConfig(blob, path, limits))
+    const facts = configs.get(blob) ?? (await readNamedConfig(blob, path, documents))
     configs.set(blob, facts)
     images.push({...toImage(archive, item, facts, blob), index: images.length, manifest})
   }
@@ -43,8 +42,8 @@ export async function readDockerArchive(archive: Archive, limits: Limits): Promi
 
 type ManifestItem = v.InferOutput<typeof dockerManifestSchema>[number]
 
-async function readNamedConfig(blob: Blob, path: string, limits: Limits): Promise<ConfigFacts> {
-  const facts = readConfig(await readDocument(blob, limits.config, 'config'), blob.name, limits)
+async function readNamedConfig(blob: Blob, path: string, documents: Documents): Promise<ConfigFacts> {
+  const facts = readConfig(await documents.read(blob, 'config'), blob.name, documents.limits)
   requireName(path, facts.imageID)
   return facts
 }

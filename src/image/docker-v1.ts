@@ -9,7 +9,7 @@ import {ImgtoolError} from '../errors.ts'
 import {checkLimit, type Limits} from '../limits.ts'
 import {printableText} from '../text.ts'
 import {given, toPlatform} from './config.ts'
-import {parseDocument, readDocument} from './json.ts'
+import {type Documents, parseDocument} from './json.ts'
 import {missingBlob, whyMissing} from './missing.ts'
 import type {HistoryEntry, Image, Layer, V1Node} from './model.ts'
 import {repositoriesSchema, type V1Document, v1Schema} from './schemas.ts'
@@ -40,10 +40,11 @@ export function hasV1Layers(archive: Archive): boolean {
  * @throws {ImgtoolError} DOCUMENT_INVALID, DIGEST_INVALID for an id that is none, IMAGE_NOT_FOUND for a name that leads
  *   nowhere, PARENT_CYCLE, LIMIT_EXCEEDED
  */
-export async function readV1Archive(archive: Archive, limits: Limits): Promise<V1Images> {
-  const documents = await readNodes(archive, limits)
-  const nodes = new Map([...documents].map(([id, {node}]) => [id, node]))
-  const names = await readRepositories(archive, nodes, limits)
+export async function readV1Archive(archive: Archive, documents: Documents): Promise<V1Images> {
+  const {limits} = documents
+  const read = await readNodes(archive, documents)
+  const nodes = new Map([...read].map(([id, {node}]) => [id, node]))
+  const names = await readRepositories(archive, nodes, documents)
   const parents = new Set([...nodes.values()].map((node) => node.parent))
   const tops = [...names.keys(), ...[...nodes.keys()].filter((id) => !parents.has(id) && !names.has(id))]
   requireNoCycle(nodes)
@@ -51,7 +52,7 @@ export async function readV1Archive(archive: Archive, limits: Limits): Promise<V
   // Many tops on one long chain: the layers of all images together may be the square of what the archive holds.
   let layers = 0
   for (const id of tops) {
-    const image = toImage(documents, id, images.length, names.get(id) ?? [], limits)
+    const image = toImage(read, id, images.length, names.get(id) ?? [], limits)
     layers += image.layers.length
     checkLimit(limits, 'members', layers, 'layers of all images of the archive')
     images.push(image)
@@ -59,22 +60,23 @@ export async function readV1Archive(archive: Archive, limits: Limits): Promise<V
   return {images, nodes}
 }
 
-interface NodeDocument {
+/** A layer with what its document says of an image that it is the top of. The rest is not kept: it may be large. */
+interface ReadNode {
   readonly node: V1Node
-  readonly document: V1Document
+  readonly facts: Pick<Image, 'platform' | 'created' | 'author'>
 }
 
-async function readNodes(archive: Archive, limits: Limits): Promise<Map<string, NodeDocument>> {
-  const nodes = new Map<string, NodeDocument>()
+async function readNodes(archive: Archive, documents: Documents): Promise<Map<string, ReadNode>> {
+  const nodes = new Map<string, ReadNode>()
   for (const name of archive.members.keys()) {
     const id = jsonName.exec(name)?.[1]
-    if (id !== undefined) nodes.set(id, await readNode(archive, id, name, limits))
+    if (id !== undefined) nodes.set(id, await readNode(archive, id, name, documents))
   }
   return nodes
 }
 
-async function readNode(archive: Archive, id: string, name: string, limits: Limits): Promise<NodeDocument> {
-  const json = await readDocument(archive.blob(name)!, limits.document, 'document')
+async function readNode(archive: Archive, id: string, name: string, documents: Documents): Promise<ReadNode> {
+  const json = await documents.read(archive.blob(name)!)
   const document = parseDocument(json, name, v1Schema)
   if (document.parent) requireID(document.parent, `parent in "${name}"`)
   const layerName = `${id}/layer.tar`
@@ -93,7 +95,8 @@ async function readNode(archive: Archive, id: string, name: string, limits: Limi
         new ImgtoolError('BLOB_MISSING', `Cannot find "${layerName}" in the archive`, {entry: layerName}),
       ),
   }
-  return {node, document}
+  const {created, author} = document
+  return {node, facts: {platform: toPlatform(document), ...given('created', created), ...given('author', author)}}
 }
 
 function toHistory(document: V1Document): HistoryEntry {
@@ -111,16 +114,12 @@ function toHistory(document: V1Document): HistoryEntry {
 async function readRepositories(
   archive: Archive,
   nodes: ReadonlyMap<string, V1Node>,
-  limits: Limits,
+  documents: Documents,
 ): Promise<Map<string, string[]>> {
   const names = new Map<string, string[]>()
   const blob = archive.blob(repositoriesName)
   if (blob === undefined) return names
-  const document = parseDocument(
-    await readDocument(blob, limits.document, 'document'),
-    repositoriesName,
-    repositoriesSchema,
-  )
+  const document = parseDocument(await documents.read(blob), repositoriesName, repositoriesSchema)
   for (const [repository, tags] of document) {
     for (const [tag, id] of tags) {
       requireID(id, `the id of "${printableText(`${repository}:${tag}`)}" in repositories`)
@@ -160,15 +159,15 @@ function requireNoCycle(nodes: ReadonlyMap<string, V1Node>): void {
 }
 
 function toImage(
-  documents: ReadonlyMap<string, NodeDocument>,
+  nodes: ReadonlyMap<string, ReadNode>,
   id: string,
   index: number,
   names: readonly string[],
   limits: Limits,
 ): Image {
-  const {node: top, document} = documents.get(id)!
+  const {node: top, facts} = nodes.get(id)!
   const chain: V1Node[] = []
-  for (let node: V1Node | undefined = top; node !== undefined; node = documents.get(node.parent ?? '')?.node) {
+  for (let node: V1Node | undefined = top; node !== undefined; node = nodes.get(node.parent ?? '')?.node) {
     chain.push(node)
     checkLimit(limits, 'parents', chain.length, `ancestors of layer ${id}`)
   }
@@ -181,12 +180,10 @@ function toImage(
     names,
     aliases: [],
     v1ID: id,
-    platform: toPlatform(document),
+    ...facts,
     config: top.json,
     history: chain.map((node) => node.history),
     layers: chain.map(toLayer),
-    ...given('created', document.created),
-    ...given('author', document.author),
     ...(broken === undefined ? {} : {broken}),
   }
 }

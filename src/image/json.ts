@@ -5,26 +5,44 @@
 import * as v from 'valibot'
 import type {Archive, Blob} from '../archive/archive.ts'
 import {ImgtoolError} from '../errors.ts'
+import type {Limits} from '../limits.ts'
 import {type ByteString, fromText, printable, printableText} from '../text.ts'
 
 /** Nesting of arrays and objects; image documents have about six levels. */
 const maximumDepth = 64
 
-/**
- * Reads a document whole.
- *
- * @param limit bytes; the limit's name is `limitName`
- * @throws {ImgtoolError} LIMIT_EXCEEDED before anything is read
- */
-export async function readDocument(blob: Blob, limit: number, limitName: 'document' | 'config'): Promise<Buffer> {
-  if (blob.size > limit) {
-    throw new ImgtoolError(
+/** Reads the documents of one archive. What they say is kept, so that all of them have a limit together. */
+export class Documents {
+  readonly limits: Limits
+  /** Of those that were read. */
+  #bytes = 0
+
+  constructor(limits: Limits) {
+    this.limits = limits
+  }
+
+  /**
+   * Reads a document whole.
+   *
+   * @param limit the name of the limit of this one
+   * @throws {ImgtoolError} LIMIT_EXCEEDED before anything is read
+   */
+  async read(blob: Blob, limit: 'document' | 'config' = 'document'): Promise<Buffer> {
+    const {size} = blob
+    if (size > this.limits[limit]) throw this.#exceeded(blob, limit, `${size} bytes`)
+    const bytes = this.#bytes + size
+    if (bytes > this.limits.documents) throw this.#exceeded(blob, 'documents', `${bytes} bytes of all documents`)
+    this.#bytes = bytes
+    return blob.read(0, size)
+  }
+
+  #exceeded({name}: Blob, limit: 'document' | 'config' | 'documents', found: string): ImgtoolError {
+    return new ImgtoolError(
       'LIMIT_EXCEEDED',
-      `Cannot read "${printable(blob.name)}": limit "${limitName}" exceeded: ${blob.size} bytes, at most ${limit} are read`,
-      {entry: blob.name, hint: `Raise it with --limit ${limitName}=N if the archive is trusted`},
+      `Cannot read "${printable(name)}": limit "${limit}" exceeded: ${found}, at most ${this.limits[limit]} are read`,
+      {entry: name, hint: `Raise it with --limit ${limit}=N if the archive is trusted`},
     )
   }
-  return blob.read(0, blob.size)
 }
 
 /**

@@ -6,10 +6,10 @@
 import type {Archive, Blob} from '../archive/archive.ts'
 import {type Digest, digestAlgorithm, digestHex, parseDigest, startDigest} from '../digest.ts'
 import {ImgtoolError, isImgtoolError} from '../errors.ts'
-import {checkLimit, type Limits} from '../limits.ts'
+import {checkLimit} from '../limits.ts'
 import {printable, printableText} from '../text.ts'
 import {type ConfigFacts, readConfig, requireSameCount, withoutDiffIDs} from './config.ts'
-import {parseDocument, readDocument, requireBlob} from './json.ts'
+import {type Documents, parseDocument, requireBlob} from './json.ts'
 import {missingBlob} from './missing.ts'
 import type {Image, Layer} from './model.ts'
 import {namesOf} from './names.ts'
@@ -48,7 +48,7 @@ export interface OciImages {
 /** What reading one layout knows: many names may lead to one document, which is read once. */
 interface Reading {
   readonly archive: Archive
-  readonly limits: Limits
+  readonly documents: Documents
   readonly warnings: string[]
   readonly indexes: Map<Digest, readonly Descriptor[]>
   readonly images: Map<Digest, Promise<Image | undefined>>
@@ -63,10 +63,10 @@ interface Reading {
  *   SIZE_MISMATCH, LIMIT_EXCEEDED, ARCHIVE_INVALID
  * @see OCI image-spec image-index.md: an unknown media type must not be an error
  */
-export async function readOciLayout(archive: Archive, limits: Limits): Promise<OciImages> {
+export async function readOciLayout(archive: Archive, documents: Documents): Promise<OciImages> {
   const warnings: string[] = []
-  const reading = {archive, limits, warnings, indexes: new Map(), images: new Map(), configs: new Map()}
-  await checkLayoutVersion(archive, limits, warnings)
+  const reading = {archive, documents, warnings, indexes: new Map(), images: new Map(), configs: new Map()}
+  await checkLayoutVersion(archive, documents, warnings)
   const named: Image[] = []
   let missing: ImgtoolError | undefined
   for await (const {descriptor, annotations} of findManifests(reading)) {
@@ -83,17 +83,13 @@ export async function readOciLayout(archive: Archive, limits: Limits): Promise<O
   return {images: mergeNames(named), warnings: [...new Set(warnings)]}
 }
 
-async function checkLayoutVersion(archive: Archive, limits: Limits, warnings: string[]): Promise<void> {
+async function checkLayoutVersion(archive: Archive, documents: Documents, warnings: string[]): Promise<void> {
   const blob = archive.blob(layoutName)
   if (blob === undefined) {
     warnings.push('The file "oci-layout" is missing')
     return
   }
-  const {imageLayoutVersion} = parseDocument(
-    await readDocument(blob, limits.document, 'document'),
-    layoutName,
-    layoutSchema,
-  )
+  const {imageLayoutVersion} = parseDocument(await documents.read(blob), layoutName, layoutSchema)
   if (/^1\.\d+\.\d+$/.test(imageLayoutVersion)) return
   throw new ImgtoolError(
     'DOCUMENT_INVALID',
@@ -103,9 +99,10 @@ async function checkLayoutVersion(archive: Archive, limits: Limits, warnings: st
 
 /** Walks the indexes depth first, in order, without recursion. */
 async function* findManifests(reading: Reading): AsyncGenerator<Step> {
-  const {archive, limits} = reading
+  const {archive, documents} = reading
+  const {limits} = documents
   const top = requireBlob(archive, indexName, 'the index')
-  const index = parseDocument(await readDocument(top, limits.document, 'document'), indexName, indexSchema)
+  const index = parseDocument(await documents.read(top), indexName, indexSchema)
   const open: Step[] = index.manifests.map((descriptor) => ({descriptor, depth: 1, annotations: {}})).reverse()
   for (let step = open.pop(), count = 1; step !== undefined; step = open.pop(), count++) {
     const {descriptor, depth} = step
@@ -125,12 +122,12 @@ async function readNested(reading: Reading, descriptor: Descriptor): Promise<rea
   const digest = parseDigest(descriptor.digest, 'a digest in an index')
   const known = reading.indexes.get(digest)
   if (known !== undefined) return known
-  const {archive, limits, warnings} = reading
+  const {archive, documents, warnings} = reading
   if (archive.blob(blobName(digest)) === undefined) {
     warnings.push(`The index ${digest} is named, but not in the archive`)
     return []
   }
-  const bytes = await readVerified(archive, descriptor, limits, 'document')
+  const bytes = await readVerified(archive, descriptor, documents, 'document')
   const document = parseDocument(bytes, blobName(digest), indexSchema)
   requireMediaType(document.mediaType, descriptor)
   reading.indexes.set(digest, document.manifests)
@@ -146,12 +143,12 @@ function readOnce(reading: Reading, descriptor: Descriptor): Promise<Image | und
 }
 
 async function readImage(reading: Reading, descriptor: Descriptor, digest: Digest): Promise<Image | undefined> {
-  const {archive, limits} = reading
+  const {archive, documents} = reading
   if (!manifestTypes.has(descriptor.mediaType ?? 'application/vnd.oci.image.manifest.v1+json')) {
     reading.warnings.push(`${digest} of the type "${printableText(descriptor.mediaType ?? '')}" is no image`)
     return undefined
   }
-  const bytes = await readVerified(archive, descriptor, limits, 'document')
+  const bytes = await readVerified(archive, descriptor, documents, 'document')
   const manifest = parseDocument(bytes, blobName(digest), manifestSchema)
   requireMediaType(manifest.mediaType, descriptor)
   if (!configTypes.has(manifest.config.mediaType ?? '')) return undefined
@@ -174,11 +171,15 @@ async function readImage(reading: Reading, descriptor: Descriptor, digest: Diges
 }
 
 /** Thousands of small manifests may share one large config. */
-async function readConfigOnce({archive, limits, configs}: Reading, descriptor: Descriptor): Promise<ConfigFacts> {
+async function readConfigOnce({archive, documents, configs}: Reading, descriptor: Descriptor): Promise<ConfigFacts> {
   const digest = parseDigest(descriptor.digest, 'the digest of a config')
   const known = configs.get(digest)
   if (known !== undefined) return known
-  const facts = readConfig(await readVerified(archive, descriptor, limits, 'config'), blobName(digest), limits)
+  const facts = readConfig(
+    await readVerified(archive, descriptor, documents, 'config'),
+    blobName(digest),
+    documents.limits,
+  )
   configs.set(digest, facts)
   return facts
 }
@@ -212,13 +213,13 @@ function findLayer(archive: Archive, descriptor: Descriptor, digest: Digest, ind
 async function readVerified(
   archive: Archive,
   descriptor: Descriptor,
-  limits: Limits,
+  documents: Documents,
   limit: 'document' | 'config',
 ): Promise<Buffer> {
   const digest = parseDigest(descriptor.digest, 'a digest in a descriptor')
   const blob = requireBlob(archive, blobName(digest), 'the blob')
   requireSize(blob, descriptor)
-  const bytes = await readDocument(blob, limits[limit], limit)
+  const bytes = await documents.read(blob, limit)
   const running = startDigest(digestAlgorithm(digest))
   running.update(bytes)
   const actual = running.digest()

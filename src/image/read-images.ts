@@ -5,6 +5,7 @@ import type {Limits} from '../limits.ts'
 import {printableText} from '../text.ts'
 import {dockerManifestName, readDockerArchive} from './docker-archive.ts'
 import {hasV1Layers, readV1Archive} from './docker-v1.ts'
+import {Documents} from './json.ts'
 import type {Image, ImageSet} from './model.ts'
 import {indexName, layoutName, readOciLayout} from './oci.ts'
 
@@ -19,7 +20,7 @@ import {indexName, layoutName, readOciLayout} from './oci.ts'
  */
 export async function readImages(archive: Archive, limits: Limits): Promise<ImageSet> {
   try {
-    const set = await readAny(archive, limits)
+    const set = await readAny(archive, new Documents(limits))
     if (set.images.length > 0 || set.v1.size > 0) return set
     const [oddity] = set.warnings
     const why = oddity === undefined ? '' : ` (${oddity})`
@@ -29,16 +30,16 @@ export async function readImages(archive: Archive, limits: Limits): Promise<Imag
   }
 }
 
-async function readAny(archive: Archive, limits: Limits): Promise<ImageSet> {
+async function readAny(archive: Archive, documents: Documents): Promise<ImageSet> {
   const docker = archive.members.has(dockerManifestName)
   const oci = archive.members.has(indexName)
   if (docker && isSkopeoDirectory(archive)) throw skopeoDirectory(archive)
-  if (docker && oci) return readHybrid(archive, limits)
+  if (docker && oci) return readHybrid(archive, documents)
   if (docker)
-    return {format: 'docker-archive', images: await readDockerArchive(archive, limits), v1: new Map(), warnings: []}
-  if (oci) return {format: 'oci', ...(await readOciLayout(archive, limits)), v1: new Map()}
+    return {format: 'docker-archive', images: await readDockerArchive(archive, documents), v1: new Map(), warnings: []}
+  if (oci) return {format: 'oci', ...(await readOciLayout(archive, documents)), v1: new Map()}
   if (hasV1Layers(archive)) {
-    const {images, nodes} = await readV1Archive(archive, limits)
+    const {images, nodes} = await readV1Archive(archive, documents)
     return {format: 'docker-v1', images, v1: nodes, warnings: []}
   }
   throw unknownFormat(archive)
@@ -54,9 +55,9 @@ function skopeoDirectory(archive: Archive): ImgtoolError {
   return notAnImage('is a directory of the transport dir: of skopeo', hint)
 }
 
-async function readHybrid(archive: Archive, limits: Limits): Promise<ImageSet> {
-  const images = await readDockerArchive(archive, limits)
-  const {images: indexed, warnings} = await readIndexOfHybrid(archive, limits)
+async function readHybrid(archive: Archive, documents: Documents): Promise<ImageSet> {
+  const images = await readDockerArchive(archive, documents)
+  const {images: indexed, warnings} = await readIndexOfHybrid(archive, documents)
   requireAgreement(images, indexed)
   const known = new Set(images.map((image) => image.imageID))
   const manifests = new Map(indexed.map((image) => [image.imageID, image]))
@@ -67,9 +68,9 @@ async function readHybrid(archive: Archive, limits: Limits): Promise<ImageSet> {
 }
 
 /** Docker 25.0.0-rc wrote manifests without layers, which contradict their configs: `manifest.json` is whole. @see moby#47065 */
-async function readIndexOfHybrid(archive: Archive, limits: Limits) {
+async function readIndexOfHybrid(archive: Archive, documents: Documents) {
   try {
-    return await readOciLayout(archive, limits)
+    return await readOciLayout(archive, documents)
   } catch (error) {
     if (!(error instanceof ImgtoolError) || error.code !== 'DOCUMENT_INVALID') throw error
     return {images: [], warnings: [`The OCI index was left aside: ${error.message}`]}

@@ -5,7 +5,7 @@ import {type Digest, digestHex, parseDigest} from '../digest.ts'
 import type {ConfigFacts} from '../image/config.ts'
 import {dockerManifestName} from '../image/docker-archive.ts'
 import {repositoriesName} from '../image/docker-v1.ts'
-import {parseDocument, readDocument} from '../image/json.ts'
+import {parseDocument} from '../image/json.ts'
 import {familiarName} from '../image/names.ts'
 import {descriptorSchema, dockerManifestSchema, repositoriesSchema} from '../image/schemas.ts'
 import {fromText, printable, printableText} from '../text.ts'
@@ -19,10 +19,10 @@ type Sources = NonNullable<v.InferOutput<typeof sourcesSchema>[number]['LayerSou
 
 /** @returns the images of `manifest.json`, which are added to the survey, too */
 export async function surveyDocker(survey: Survey): Promise<SurveyedImage[]> {
-  const {findings, limits} = survey
+  const {documents, findings} = survey
   const place = {member: dockerManifestName}
   const blob = await survey.require(dockerManifestName, 'the manifest', place)
-  const bytes = blob && (await findings.attempt(place, () => readDocument(blob, limits.document, 'document')))
+  const bytes = blob && (await findings.attempt(place, () => documents.read(blob)))
   const items = bytes && (await findings.attempt(place, () => parseDocument(bytes, place.member, dockerManifestSchema)))
   if (bytes === undefined || items === undefined) return []
   const sources = v.safeParse(sourcesSchema, JSON.parse(bytes.toString()))
@@ -128,13 +128,11 @@ function checkParent(
 
 /** Compares `repositories` with `manifest.json`. */
 export async function checkRepositories(survey: Survey, images: readonly SurveyedImage[]): Promise<void> {
-  const {archive, findings, limits} = survey
+  const {archive, documents, findings} = survey
   const place = {member: repositoriesName}
   const blob = await survey.use(repositoriesName, place)
   const document = await findings.attempt(place, async () =>
-    blob === undefined
-      ? undefined
-      : parseDocument(await readDocument(blob, limits.document, 'document'), repositoriesName, repositoriesSchema),
+    blob === undefined ? undefined : parseDocument(await documents.read(blob), repositoriesName, repositoriesSchema),
   )
   const byName = new Map(images.flatMap((image) => image.names.map((name) => [name, image] as const)))
   const named = new Set<string>()

@@ -2,7 +2,7 @@
 import type {Blob} from '../archive/archive.ts'
 import {type Digest, parseDigest} from '../digest.ts'
 import type {ConfigFacts} from '../image/config.ts'
-import {parseDocument, readDocument} from '../image/json.ts'
+import {parseDocument} from '../image/json.ts'
 import {namesOf} from '../image/names.ts'
 import {blobName, configTypes, indexName, indexTypes, isAttestation, layoutName, manifestTypes} from '../image/oci.ts'
 import {type Descriptor, indexSchema, layoutSchema, type ManifestDocument, manifestSchema} from '../image/schemas.ts'
@@ -38,7 +38,7 @@ export async function surveyOci(survey: Survey, covered: ReadonlyMap<Digest, Sur
   }
 }
 
-async function checkLayoutVersion({archive, findings, limits, used}: Survey): Promise<void> {
+async function checkLayoutVersion({archive, documents, findings, used}: Survey): Promise<void> {
   const place = {member: layoutName}
   const blob = await findings.attempt(place, () => archive.blob(layoutName))
   used.add(layoutName)
@@ -47,7 +47,7 @@ async function checkLayoutVersion({archive, findings, limits, used}: Survey): Pr
     return
   }
   const document = await findings.attempt(place, async () =>
-    parseDocument(await readDocument(blob, limits.document, 'document'), layoutName, layoutSchema),
+    parseDocument(await documents.read(blob), layoutName, layoutSchema),
   )
   if (document === undefined || /^1\.\d+\.\d+$/.test(document.imageLayoutVersion)) return
   findings.add({
@@ -90,7 +90,7 @@ async function* walkIndexes(survey: Survey): AsyncGenerator<Step> {
 
 /** The descriptors of an index, last first. */
 async function readIndex(
-  {findings, limits}: Survey,
+  {documents, findings}: Survey,
   blob: Blob,
   {
     depth,
@@ -100,7 +100,7 @@ async function readIndex(
   }: Pick<Step, 'depth' | 'annotations'> & {name: string; mediaType?: string | undefined},
 ): Promise<Step[]> {
   const index = await findings.attempt({member: blob.name}, async () =>
-    parseDocument(await readDocument(blob, limits.document, 'document'), blob.name, indexSchema),
+    parseDocument(await documents.read(blob), blob.name, indexSchema),
   )
   if (index === undefined) return []
   checkEmbeddedType(findings, index.mediaType, mediaType, blob)
@@ -145,7 +145,7 @@ async function surveyManifest(
   image: string,
   covered: ReadonlyMap<Digest, SurveyedImage>,
 ): Promise<SurveyedImage | undefined> {
-  const {findings, limits} = survey
+  const {documents, findings} = survey
   const blob = await followDescriptor(survey, descriptor, from, {image}, 'the manifest')
   if (blob === undefined) return undefined
   if (!manifestTypes.has(descriptor.mediaType ?? 'application/vnd.oci.image.manifest.v1+json')) {
@@ -153,7 +153,7 @@ async function surveyManifest(
     return undefined
   }
   const manifest = await findings.attempt({image, member: blob.name}, async () =>
-    parseDocument(await readDocument(blob, limits.document, 'document'), blob.name, manifestSchema),
+    parseDocument(await documents.read(blob), blob.name, manifestSchema),
   )
   if (manifest === undefined) return undefined
   checkEmbeddedType(findings, manifest.mediaType, descriptor.mediaType, blob)

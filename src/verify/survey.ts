@@ -2,7 +2,7 @@
 import type {Archive, Blob} from '../archive/archive.ts'
 import type {Digest} from '../digest.ts'
 import {type ConfigFacts, readConfig} from '../image/config.ts'
-import {readDocument} from '../image/json.ts'
+import {Documents} from '../image/json.ts'
 import type {Limits} from '../limits.ts'
 import {type ByteString, printableText} from '../text.ts'
 import type {Findings, Place} from './findings.ts'
@@ -32,6 +32,7 @@ export interface SurveyedImage {
 export class Survey {
   readonly archive: Archive
   readonly limits: Limits
+  readonly documents: Documents
   readonly findings: Findings
   /** Names of the members that documents lead to. */
   readonly used = new Set<ByteString>()
@@ -44,6 +45,7 @@ export class Survey {
   constructor(archive: Archive, limits: Limits, findings: Findings) {
     this.archive = archive
     this.limits = limits
+    this.documents = new Documents(limits)
     this.findings = findings
   }
 
@@ -95,7 +97,7 @@ export class Survey {
   async readConfig(blob: Blob, image: string): Promise<ConfigFacts | undefined> {
     if (this.#configs.has(blob)) return this.#configs.get(blob)
     const facts = await this.findings.attempt({image, member: blob.name}, async () =>
-      readConfig(await readDocument(blob, this.limits.config, 'config'), blob.name, this.limits),
+      readConfig(await this.documents.read(blob, 'config'), blob.name, this.limits),
     )
     this.#configs.set(blob, facts)
     if (facts !== undefined) this.#checkHistory(facts, image)

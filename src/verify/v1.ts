@@ -6,7 +6,7 @@ import type {Blob} from '../archive/archive.ts'
 import {type Digest, digestHex, sha256} from '../digest.ts'
 import {repositoriesName} from '../image/docker-v1.ts'
 import {encodeString, parseDocument as parseGo, type RawValue, splitObject} from '../image/go-json.ts'
-import {parseDocument, readDocument} from '../image/json.ts'
+import {parseDocument} from '../image/json.ts'
 import {repositoriesSchema, type V1Document, v1Schema} from '../image/schemas.ts'
 import {encodeSorted} from '../image/v1-config.ts'
 import {checkLimit} from '../limits.ts'
@@ -45,10 +45,10 @@ export async function surveyDirectories(survey: Survey, areImages: boolean): Pro
 }
 
 async function surveyDirectory(survey: Survey, id: string, isImage: boolean): Promise<V1Directory | undefined> {
-  const {findings, limits} = survey
+  const {documents, findings} = survey
   const [name, place] = [`${id}/json`, {member: `${id}/json`}]
   const blob = await survey.use(name, place)
-  const json = blob && (await findings.attempt(place, () => readDocument(blob, limits.document, 'document')))
+  const json = blob && (await findings.attempt(place, () => documents.read(blob)))
   const document = json && (await findings.attempt(place, () => parseDocument(json, name, v1Schema)))
   const layerName = `${id}/layer.tar`
   const layerPlace = {member: layerName}
@@ -119,13 +119,11 @@ function checkCycles({findings}: Survey, directories: ReadonlyMap<string, V1Dire
 
 /** Names and images before docker 1.10. */
 export async function surveyV1Images(survey: Survey, directories: ReadonlyMap<string, V1Directory>): Promise<void> {
-  const {findings, limits} = survey
+  const {documents, findings} = survey
   const place = {member: repositoriesName}
   const blob = await survey.use(repositoriesName, place)
   const document = await findings.attempt(place, async () =>
-    blob === undefined
-      ? undefined
-      : parseDocument(await readDocument(blob, limits.document, 'document'), repositoriesName, repositoriesSchema),
+    blob === undefined ? undefined : parseDocument(await documents.read(blob), repositoriesName, repositoriesSchema),
   )
   const names = new Map<string, string[]>()
   for (const [repository, tags] of document ?? []) {

@@ -159,6 +159,10 @@ test('refuses more layers than the limit, and documents longer than theirs', asy
   await t.throwsAsync(imagesOf(t, dockerMembers([app]), {layers: 1}), {code: 'LIMIT_EXCEEDED', message: /"layers"/})
   await t.throwsAsync(imagesOf(t, dockerMembers([app]), {config: 50}), {code: 'LIMIT_EXCEEDED', message: /"config"/})
   await t.throwsAsync(imagesOf(t, dockerMembers([app]), {document: 9}), {code: 'LIMIT_EXCEEDED', message: /"document"/})
+  await t.throwsAsync(imagesOf(t, dockerMembers([app]), {documents: 500}), {
+    code: 'LIMIT_EXCEEDED',
+    message: /"documents"/,
+  })
 })
 
 const steps = (...names: string[]) => ({history: names.map((name) => ({created_by: name}))})

@@ -144,6 +144,13 @@ test('refuses many images on one long chain before they take all memory', async 
   await t.throwsAsync(imagesOf(t, members), {code: 'LIMIT_EXCEEDED', message: /"members"/})
 })
 
+test('refuses documents that are too many together, each of them small', async (t) => {
+  const members = v1Members(Array.from({length: 10}, (_, n) => ({id: `${n}`})))
+  const size = members.filter(({name}) => name.endsWith('/json')).reduce((sum, {body}) => sum + body!.length, 0)
+  t.is((await imagesOf(t, members, {documents: size})).images.length, 10)
+  await t.throwsAsync(imagesOf(t, members, {documents: size - 1}), {code: 'LIMIT_EXCEEDED', message: /"documents"/})
+})
+
 const refused: readonly (readonly [string, string, () => readonly Member[]])[] = [
   ['a name that leads above the archive', 'DIGEST_INVALID', () => raw(v1Members(chain, {}), '{"a":{"b":"../x"}}')],
   ['a name that leads nowhere', 'IMAGE_NOT_FOUND', () => v1Members(chain, {app: {latest: 'f'}})],

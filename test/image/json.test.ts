@@ -1,7 +1,9 @@
 import test from 'ava'
 import * as v from 'valibot'
-import {parseDocument, readDocument, requireBlob} from '../../src/image/json.ts'
+import type {Blob} from '../../src/archive/archive.ts'
+import {Documents, parseDocument, requireBlob} from '../../src/image/json.ts'
 import {configSchema, dockerManifestSchema, repositoriesSchema} from '../../src/image/schemas.ts'
+import {defaultLimits, type Limits} from '../../src/limits.ts'
 import {openBytes} from '../helpers/image.ts'
 
 const anything = v.unknown()
@@ -99,10 +101,30 @@ test('gives no key of a document to objects that have it not', (t) => {
 test('reads a document up to its limit and no byte of a longer one', async (t) => {
   const archive = await openBytes(t, [{name: 'a', body: 'x'.repeat(100)}])
   const blob = archive.blob('a')!
-  t.is((await readDocument(blob, 100, 'document')).length, 100)
+  const read = (limits: Partial<Limits>, of: Blob, limit?: 'config') =>
+    new Documents({...defaultLimits, ...limits}).read(of, limit)
+  t.is((await read({document: 100}, blob)).length, 100)
+  t.is((await read({config: 100}, blob, 'config')).length, 100)
   const unread = {...blob, read: () => Promise.reject(new Error('was read'))}
-  await t.throwsAsync(readDocument(unread, 99, 'document'), {code: 'LIMIT_EXCEEDED', message: /"document"/})
-  await t.throwsAsync(readDocument(unread, 99, 'config'), {code: 'LIMIT_EXCEEDED', message: /"config"/})
+  await t.throwsAsync(read({document: 99}, unread), {code: 'LIMIT_EXCEEDED', message: /"document"/})
+  await t.throwsAsync(read({config: 99}, unread, 'config'), {code: 'LIMIT_EXCEEDED', message: /"config"/})
+})
+
+test('reads documents up to the limit of all of them', async (t) => {
+  const archive = await openBytes(t, [
+    {name: 'a', body: 'x'.repeat(100)},
+    {name: 'b', body: 'x'.repeat(50)},
+  ])
+  const [a, b] = [archive.blob('a')!, archive.blob('b')!]
+  const documents = new Documents({...defaultLimits, documents: 250})
+  await documents.read(a)
+  await documents.read(a, 'config')
+  const error = await t.throwsAsync(documents.read({...a, read: () => Promise.reject(new Error('was read'))}), {
+    code: 'LIMIT_EXCEEDED',
+    message: 'Cannot read "a": limit "documents" exceeded: 300 bytes of all documents, at most 250 are read',
+  })
+  t.like(error, {details: {entry: 'a', hint: 'Raise it with --limit documents=N if the archive is trusted'}})
+  t.is((await documents.read(b)).length, 50)
 })
 
 test('says which member is missing', async (t) => {

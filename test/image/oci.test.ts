@@ -283,6 +283,10 @@ test('refuses indexes nested deeper than the limit, and more descriptors than th
   const many = layoutMembers(Array(20).fill(namedManifest(manifest, 'a')), imageBlobs(app))
   await t.notThrowsAsync(imagesOf(t, many, {descriptors: 20}))
   await t.throwsAsync(imagesOf(t, many, {descriptors: 19}), {code: 'LIMIT_EXCEEDED', message: /"descriptors"/})
+  await t.throwsAsync(imagesOf(t, ociMembers([app]), {documents: 1000}), {
+    code: 'LIMIT_EXCEEDED',
+    message: /"documents"/,
+  })
 })
 
 test('refuses indexes that fan out, before they take time', async (t) => {
