@@ -40,7 +40,8 @@ export class LayerCopier {
   readonly #options: CopyOptions
   /** Members that are links to one another are one blob. */
   readonly #byBlob = new Map<Blob, CopiedLayer>()
-  readonly #byDigest = new Map<Digest, CopiedLayer>()
+  /** By what the new archive calls them. */
+  readonly #byIdentity = new Map<Digest, CopiedLayer>()
 
   constructor(writer: ImageWriter, options: CopyOptions) {
     this.#writer = writer
@@ -49,7 +50,7 @@ export class LayerCopier {
 
   /** All layers that were copied. */
   get layers(): readonly CopiedLayer[] {
-    return [...new Set(this.#byDigest.values())]
+    return [...new Set(this.#byIdentity.values())]
   }
 
   /**
@@ -68,7 +69,7 @@ export class LayerCopier {
         this.#byBlob.get(layer.blob) ?? (await this.#copyNew(layer, budget, {...this.#options, ...reading}))
       requireDiffID(layer, copied.diffID)
       this.#byBlob.set(layer.blob, copied)
-      this.#byDigest.set(copied.digest, copied)
+      this.#byIdentity.set(copied[this.#writer.identity], copied)
       return copied
     } catch (error) {
       markRefused(layer.blob, error)
@@ -125,20 +126,21 @@ export class LayerCopier {
 
   /** Keeps what was written, unless it was there before. */
   async #add(stored: StoredLayer, member: NewMember, isKept: boolean): Promise<CopiedLayer> {
-    const same = this.#byDigest.get(stored.digest)
+    const same = this.#byIdentity.get(stored[this.#writer.identity])
     if (same !== undefined) {
       await member.discard()
       return same
     }
     await this.#writer.addLayer(stored, member)
     const copied = {...stored, isDropped: false, isKept}
-    this.#byDigest.set(stored.digest, copied)
+    this.#byIdentity.set(stored[this.#writer.identity], copied)
     return copied
   }
 
   /** @param made the compression of what would be made, where bytes are not kept: one tar is then compressed once */
-  #find({diffID, digest}: KnownLayer, made: Compression | undefined): CopiedLayer | undefined {
-    if (digest !== undefined) return this.#byDigest.get(digest)
+  #find(known: KnownLayer, made: Compression | undefined): CopiedLayer | undefined {
+    const {diffID, [this.#writer.identity]: identity} = known
+    if (identity !== undefined) return this.#byIdentity.get(identity)
     if (made === undefined || diffID === undefined) return undefined
     return this.layers.find((layer) => !layer.isKept && layer.diffID === diffID && layer.compression === made)
   }

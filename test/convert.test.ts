@@ -434,6 +434,46 @@ test('a better config says the platform, which docker before 0.9 did not', async
   t.deepEqual(platformOf(better), {os: 'linux', architecture: 'amd64'})
 })
 
+test('one tar under two digests is one layer where layers are called by what they hold, also down a pipe', async (t) => {
+  const layer = layerOf('file')
+  const long: Digest = `sha512:${createHash('sha512').update(layer).digest('hex')}`
+  const recipes = ['a', 'b', 'c'].map((author) => ({layers: [layer], config: {author}}))
+  const gzipped = gzipSync(layer)
+  const stored = [
+    descriptorOf(layer, types.layer),
+    {...descriptorOf(layer, types.layer), digest: long},
+    descriptorOf(gzipped, `${types.layer}+gzip`),
+  ]
+  const manifests = recipes.map((recipe, at) => manifestOf(recipe, {layers: [stored[at]]}))
+  const named = manifests.map((manifest, at) => descriptorOf(manifest, types.manifest, refName(`a:${at}`)))
+  const members = layoutMembers(named, [layer, gzipped, ...recipes.map(configOf), ...manifests].map(blobMember))
+  const folder = writeMembers(join(scratch(t), 'layout'), [
+    ...members,
+    {name: `blobs/${long.replace(':', '/')}`, body: layer},
+  ])
+  for (const order of [
+    [0, 1, 2],
+    [1, 0, 2],
+    [2, 1, 0],
+    [1, 2, 0],
+  ]) {
+    const from = await open(t, folder)
+    const images = order.map((at) => from.set.images[at]!)
+    for (const [format, layers] of [
+      ['docker-1.10', 1],
+      ['docker-v1', 1],
+      ['oci-archive', 3],
+    ] as const) {
+      const chunks: Buffer[] = []
+      const stdout = async (bytes: Buffer) => void chunks.push(Buffer.from(bytes))
+      const result = await convertImages(from, images, parseDestination(`${format}:-`), {stdout})
+      t.is(result.layers.length, layers, format)
+      const verification = await verifyArchive({transport: 'auto', path: writeScratch(t, Buffer.concat(chunks))})
+      t.true(isSound(verification), JSON.stringify(verification.findings))
+    }
+  }
+})
+
 test('an image without empty layers keeps its ID when they are to be left out', async (t) => {
   const from = await open(t, fixture('docker-20.10-several.tar'))
   const {source} = await convert(t, from, 'docker-archive', {dropEmptyLayers: true})

@@ -13,6 +13,7 @@ import {OciWriter} from './oci.ts'
 import type {ImageWriter, KnownLayer, NewImage, StoredLayer} from './writer.ts'
 
 export class DockerArchiveWriter implements ImageWriter {
+  readonly identity = 'digest'
   /** dockerd decompresses gzip; with zstd older ones fail in the middle. */
   readonly compressions: ReadonlySet<Compression> = new Set(['none', 'gzip'])
   readonly #archive: ArchiveWriter

@@ -15,6 +15,7 @@ import {V1Layers} from './v1-layers.ts'
 import type {ImageWriter, KnownLayer, NewImage, StoredLayer} from './writer.ts'
 
 export class DockerV1Writer implements ImageWriter {
+  readonly identity = 'diffID'
   readonly compressions: ReadonlySet<Compression> = new Set(['none'])
   readonly #archive: ArchiveWriter
   readonly #layers: V1Layers

@@ -32,6 +32,7 @@ interface Entry {
 }
 
 export class OciWriter implements ImageWriter {
+  readonly identity = 'digest'
   readonly compressions: ReadonlySet<Compression> = new Set(['none', 'gzip', 'zstd'])
   readonly #archive: ArchiveWriter
   readonly #existing: ExistingIndex | undefined

@@ -43,8 +43,7 @@ export class V1Layers implements Pick<ImageWriter, 'expect' | 'startLayer' | 'ad
 
   async addLayer({diffID}: StoredLayer, member: NewMember): Promise<void> {
     const id = this.#expected.get(diffID)
-    if (this.#waiting.has(diffID) || this.#placed.has(diffID)) await member.discard()
-    else if (id === undefined) this.#waiting.set(diffID, member)
+    if (id === undefined) this.#waiting.set(diffID, member)
     else await this.#place(member, diffID, id)
   }
 

@@ -45,6 +45,8 @@ export interface NewImage {
 export interface ImageWriter {
   /** Compressions of layers that the readers of this format take. */
   readonly compressions: ReadonlySet<Compression>
+  /** What layers are called by. Two that have it in common are one. */
+  readonly identity: 'digest' | 'diffID'
   /**
    * Says which images will come, where that is known: down a pipe names must be known early.
    *
