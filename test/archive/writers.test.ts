@@ -115,6 +115,7 @@ test('a directory that is given up has what it had before', async (t) => {
 test('files of a killed run are removed, and those of others are not', async (t) => {
   const directory = scratch(t)
   const killed = new DirectoryWriter(directory)
+  t.teardown(() => killed.abort())
   await killed.start()
   await killed.write('kept', Buffer.from('1'))
   await killed.write('.imgtool-notes', Buffer.from('1'))
