@@ -195,7 +195,12 @@ interface Head {
   readonly extension: Extension
 }
 
-/** A header with the extension headers before it; undefined for a volume label, which is no entry. */
+/**
+ * A header with the extension headers before it; undefined for what is no entry: a volume label, and a global header, whose
+ * records are ignored as docker does, since they come from `git archive` and name no entry.
+ *
+ * @see https://go.dev/src/archive/tar/reader.go, next: docker's reader forgets what extension headers before a global one say
+ */
 function* readHeaders(first: Buffer, {watcher, limits, place}: Reading): Grammar<Head | undefined> {
   let extension: Extension = {}
   for (let block = first; ; block = (yield headerBlock)!) {
@@ -203,16 +208,16 @@ function* readHeaders(first: Buffer, {watcher, limits, place}: Reading): Grammar
     place.entry = extension.longName ?? header.name
     if (!'xgLKV'.includes(header.type)) return {header, block, extension}
     if (header.size < 0) throw new ImgtoolError('TAR_INVALID', 'The size of an extension header is negative')
-    if (header.type === 'V') {
-      if (isExtended(extension)) throw new ImgtoolError('TAR_INVALID', 'An extension header precedes a volume label')
+    if (header.type !== 'V') checkLimit(limits, 'extensionHeader', header.size, 'bytes of an extension header')
+    if (header.type === 'V' || header.type === 'g') {
+      const what = header.type === 'V' ? 'volume label' : 'global header'
+      if (isExtended(extension)) throw new ImgtoolError('TAR_INVALID', `An extension header precedes a ${what}`)
       yield skip(header.size)
+      if (header.type === 'g') watcher?.entry(header.name, 0, place.position)
       yield skipPadding(header.size)
       return undefined
     }
-    checkLimit(limits, 'extensionHeader', header.size, 'bytes of an extension header')
-    const body = (yield {kind: 'take', size: header.size})!
-    extension = extend(extension, header.type, body)
-    if (header.type === 'g') watcher?.entry(header.name, 0, place.position)
+    extension = extend(extension, header.type, (yield {kind: 'take', size: header.size})!)
     yield skipPadding(header.size)
   }
 }
@@ -223,8 +228,6 @@ function isExtended({pax, longName, longLink}: Extension): boolean {
 
 /** Adds an extension header; two that speak of the same thing are read differently by every reader, and refused. */
 function extend(extension: Extension, type: string, body: Buffer): Extension {
-  // The records of global headers are ignored, as docker does: they come from `git archive` and name no entry.
-  if (type === 'g') return extension
   const repeated =
     (type === 'x' && isExtended(extension)) ||
     (type === 'L' && (extension.pax ?? extension.longName) !== undefined) ||

@@ -212,21 +212,32 @@ for (const type of ['x', 'L', 'K']) {
   })
 }
 
-test('records of global headers are ignored, also between an extension header and its entry', (t) => {
-  const global = pax(
-    [
-      ['path', 'global'],
-      ['uid', '9'],
-      ['size', '700'],
-      ['GNU.sparse.major', '1'],
-    ],
-    'g',
-  )
-  const [only, ...more] = readEntries(tar(global, pax([['path', 'a']]), global, file('x', 'abc')))
+const global = pax(
+  [
+    ['path', 'global'],
+    ['uid', '9'],
+    ['size', '700'],
+    ['GNU.sparse.major', '1'],
+  ],
+  'g',
+)
+
+test('records of global headers are ignored', (t) => {
+  const [only, ...more] = readEntries(tar(global, global, pax([['path', 'a']]), file('x', 'abc'), global))
   t.like(only, {entry: {path: 'a', uid: 0}, content: 'abc'})
   t.deepEqual(more, [])
   t.deepEqual(pathsOf(member({name: 'g', type: 'g'}, 'no record at all'), file('a')), ['a'])
 })
+
+for (const [type, header] of [
+  ['x', pax([['path', 'a']])],
+  ['L', gnuLong('L', 'a')],
+  ['K', gnuLong('K', 'a')],
+] as const) {
+  test(`a global header between an extension header of type ${type} and its entry is refused, because docker forgets it`, (t) => {
+    t.throws(() => pathsOf(header, global, file('x')), {code: 'TAR_INVALID', message: /global header/})
+  })
+}
 
 test('a PAX size is not that of a GNU name in between', (t) => {
   const bytes = tar(pax([['size', '2048']]), gnuLong('L', 'smuggled'), file('x', 'y'.repeat(2048)))
