@@ -46,8 +46,15 @@ export class EncodeThreads implements BlockSource {
   #leastBusy({dictionarySize, size}: Block): EncodeThread | undefined {
     const isAlone = dictionarySize === 0 && size < this.blockSize
     if (this.#count === 1 || isAlone) return undefined
-    this.#threads ??= Array.from({length: this.#count}, () => new EncodeThread(this.#choice))
+    this.#threads ??= this.#start()
     return this.#threads.filter(({isEnded}) => !isEnded).toSorted((one, other) => one.open - other.open)[0]
+  }
+
+  /** As many threads as the system grants: blocks for which there is none are compressed by whoever asked. */
+  #start(): EncodeThread[] {
+    const module = new URL('./encode-worker', import.meta.url).href
+    const workers = Array.from({length: this.#count}, () => startThread(module, this.#choice))
+    return workers.filter((worker) => worker !== undefined).map((worker) => new EncodeThread(worker))
   }
 
   async #encodeHere(block: Block): Promise<number> {
@@ -66,13 +73,13 @@ class EncodeThread {
   /** Who waits for its blocks, in order. */
   readonly #waiting: ((size: number | undefined) => void)[] = []
 
-  constructor(choice: Choice) {
-    this.#worker = startThread(new URL('./encode-worker', import.meta.url).href, choice)
+  constructor(worker: Worker) {
+    this.#worker = worker
     this.#worker.on('message', (size: number) => {
       this.#waiting.shift()!(size)
       if (this.open === 0 && !this.#isClosing) this.#worker.unref()
     })
-    // A thread that the system does not grant is no loss: its blocks are compressed by whoever asked.
+    // Nor is a thread lost that ends before its time: its blocks, too, are compressed by whoever asked.
     this.#worker.on('error', () => {})
     this.#ended = new Promise((resolve) => {
       this.#worker.once('exit', () => {

@@ -24,7 +24,7 @@ export class RingThread {
    */
   constructor(module: string, ring: Ring, data: object) {
     this.#ring = ring
-    const worker = startIfPossible(module, {...data, ring: ring.memory})
+    const worker = startThread(module, {...data, ring: ring.memory})
     if (worker === undefined) ring.abandon()
     this.#worker = worker
     this.#ended = new Promise((resolve) => (worker === undefined ? resolve() : worker.once('exit', () => resolve())))
@@ -50,29 +50,25 @@ export class RingThread {
   }
 }
 
-/** A system may have no room for another thread, or forbid it. */
-function startIfPossible(module: string, data: object): Worker | undefined {
-  try {
-    return startThread(module, data)
-  } catch {
-    return undefined
-  }
-}
-
 /**
  * Starts a thread, which does not hold up the end of the process. Whoever started it tells it to end.
  *
  * @param module URL of its module without an extension: a checkout has `.ts`, a package `.js`
  * @param data for the module
+ * @returns undefined where the system has no room for another thread, or forbids it; it may also do so later, with an error
  */
-export function startThread(module: string, data: object): Worker {
-  const worker = new Worker(new URL(module + extname(import.meta.filename)), {
-    workerData: data,
-    env: {...process.env, ...compileCache()},
-    resourceLimits: {maxYoungGenerationSizeMb: 4},
-  })
-  worker.unref()
-  return worker
+export function startThread(module: string, data: object): Worker | undefined {
+  try {
+    const worker = new Worker(new URL(module + extname(import.meta.filename)), {
+      workerData: data,
+      env: {...process.env, ...compileCache()},
+      resourceLimits: {maxYoungGenerationSizeMb: 4},
+    })
+    worker.unref()
+    return worker
+  } catch {
+    return undefined
+  }
 }
 
 /** A thread finds compiled code only where its environment says so; the directory in use is one of the version in that one. */
