@@ -4,6 +4,8 @@
  * Nobody is told of each order, and nobody returns to an event loop: a layer has a million entries, and messages of worker
  * threads cost more than the system calls that they would ask for.
  */
+import {existsSync, readlinkSync} from 'node:fs'
+import {basename} from 'node:path'
 import {parentPort} from 'node:worker_threads'
 import type {Fence} from './chunks.ts'
 
@@ -33,13 +35,16 @@ const done = 1
 const awaited = 2
 const ready = 3
 const recordSize = 4
+/** The system's number of the serving thread; 0 where it is not known. */
+const threadID = 5
 const controlWords = 16
 
 /** Small orders given before a sleeping thread is woken: waking costs as much as one of them. */
 const batch = 16
+const endedEarly = 'a thread has ended before its work'
 /** What the word `ready` says. */
 const [unserved, served, abandoned, broken] = [0, 1, 2, 3]
-/** Milliseconds after which a thread that does not begin is given up. */
+/** Milliseconds after which a thread that does not begin is given up, and it is looked whether one that has begun still is. */
 const patience = 2000
 
 /** The side that gives orders. */
@@ -176,11 +181,14 @@ export class Ring implements Fence {
     Atomics.compareExchange(this.#control, ready, unserved, abandoned)
   }
 
+  /** Not for ever: a thread may break between the look at it and the sleep, and one that is out of memory wakes nobody. */
   #sleep(count: number): void {
-    if (Atomics.load(this.#control, ready) === broken) throw new Error('a thread has ended before its work')
+    if (Atomics.load(this.#control, ready) === broken) throw new Error(endedEarly)
     Atomics.store(this.#control, awaited, count | 0)
     const seen = Atomics.load(this.#control, done)
-    if (((seen - count) | 0) < 0) Atomics.wait(this.#control, done, seen)
+    if (((seen - count) | 0) >= 0) return
+    const outcome = Atomics.wait(this.#control, done, seen, patience)
+    if (outcome === 'timed-out' && !isAlive(this.#control[threadID]!)) throw new Error(endedEarly)
   }
 
   #announce(): void {
@@ -202,6 +210,7 @@ export function serve(memory: SharedArrayBuffer, run: Run): void {
   const control = new Int32Array(memory, 0, controlWords)
   const records = recordsOf(memory)
   const size = control[recordSize]!
+  control[threadID] = ownThreadID()
   if (Atomics.compareExchange(control, ready, unserved, served) !== unserved) return
   Atomics.notify(control, ready)
   parentPort?.postMessage('ready')
@@ -234,6 +243,20 @@ function carryOut(control: Int32Array, records: Records, size: number, run: Run)
       if (finished === Atomics.load(control, awaited)) Atomics.notify(control, done)
     }
   }
+}
+
+/** @see proc(5), /proc/thread-self; 0 where the system has no such file */
+function ownThreadID(): number {
+  try {
+    return Number(basename(readlinkSync('/proc/thread-self')))
+  } catch {
+    return 0
+  }
+}
+
+/** What is not known is taken for alive. */
+function isAlive(thread: number): boolean {
+  return thread === 0 || existsSync(`/proc/self/task/${thread}`)
 }
 
 function recordsOf(memory: SharedArrayBuffer): Records {

@@ -1,3 +1,4 @@
+import {once} from 'node:events'
 import {Worker} from 'node:worker_threads'
 import test from 'ava'
 import {firstWord, Ring, type Run} from '../../src/thread/ring.ts'
@@ -84,4 +85,70 @@ test('without a thread the orders are carried out by whoever waits for them', as
   // A thread that comes too late must not carry out anything.
   t.is(await serve(ring), 0)
   t.false(ring.isServed)
+})
+
+/** Breaks down when its gate is opened, and then opens another. */
+const breaking = `
+  import {workerData} from 'node:worker_threads'
+  const {serve} = await import(${JSON.stringify(module)})
+  const gate = new Int32Array(workerData.gate)
+  try {
+    serve(workerData.ring, () => {
+      Atomics.wait(gate, 0, 0)
+      throw new Error('broken')
+    })
+  } catch {
+    Atomics.store(gate, 1, 1)
+    Atomics.notify(gate, 1)
+  }
+`
+
+/** Needs more memory than it has. */
+const hungry = `
+  import {workerData} from 'node:worker_threads'
+  const {serve} = await import(${JSON.stringify(module)})
+  serve(workerData.ring, () => {
+    for (const kept = [];;) kept.push(Array.from({length: 10_000}, (_, n) => n / 3))
+  })
+`
+
+test.serial('whoever waits learns of a thread that breaks down just before the sleep', async (t) => {
+  const ring = new Ring(16, size, add)
+  const gate = new Int32Array(new SharedArrayBuffer(8))
+  const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(breaking)}`), {
+    workerData: {ring: ring.memory, gate: gate.buffer},
+  })
+  await once(worker, 'message')
+  give(ring, 1, 1, true)
+  const {wait} = Atomics
+  t.teardown(() => Object.assign(Atomics, {wait}))
+  Object.assign(Atomics, {
+    wait(words: Int32Array, at: number, value: number, timeout?: number) {
+      Atomics.store(gate, 0, 1)
+      Atomics.notify(gate, 0)
+      wait(gate, 1, 0)
+      const outcome = wait(words, at, value, timeout ?? 10_000)
+      if (timeout === undefined && outcome === 'timed-out') throw new Error('would sleep for ever')
+      return outcome
+    },
+  })
+  t.throws(() => ring.drain(), {message: /ended before its work/})
+  await once(worker, 'exit')
+})
+
+const testOnLinux = process.platform === 'linux' ? test : test.skip
+
+testOnLinux('whoever waits learns of a thread that is out of memory', async (t) => {
+  const ring = new Ring(16, size, add)
+  const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(hungry)}`), {
+    workerData: {ring: ring.memory},
+    resourceLimits: {maxOldGenerationSizeMb: 16},
+    stdout: true,
+    stderr: true,
+  })
+  await once(worker, 'message')
+  give(ring, 1, 1)
+  t.throws(() => ring.drain(), {message: /ended before its work/})
+  const [error] = await once(worker, 'error')
+  t.is(error.code, 'ERR_WORKER_OUT_OF_MEMORY')
 })
