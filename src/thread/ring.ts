@@ -161,10 +161,11 @@ export class Ring implements Fence {
     this.#announce()
   }
 
-  /** Gives the thread time to begin; after that it may not any more. */
+  /** Gives the thread time to begin; after that it may not any more. One that broke down has begun, too. */
   #isBegun(): boolean {
     Atomics.wait(this.#control, ready, unserved, patience)
-    return Atomics.compareExchange(this.#control, ready, unserved, abandoned) === served
+    const found = Atomics.compareExchange(this.#control, ready, unserved, abandoned)
+    return found === served || found === broken
   }
 
   #catchUp(): void {

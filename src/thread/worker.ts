@@ -28,17 +28,7 @@ export class RingThread {
     if (worker === undefined) ring.abandon()
     this.#worker = worker
     this.#ended = new Promise((resolve) => (worker === undefined ? resolve() : worker.once('exit', () => resolve())))
-    this.settled = new Promise((resolve) => {
-      if (worker === undefined) return resolve()
-      // Whoever waits for it may have nothing else to do.
-      worker.ref()
-      const settle = () => {
-        worker.unref()
-        resolve()
-      }
-      // What goes wrong with a thread before it serves is no loss.
-      for (const event of ['message', 'exit', 'error']) worker.once(event, settle)
-    })
+    this.settled = worker === undefined ? Promise.resolve() : untilSettled(worker)
   }
 
   /** Ends the thread after all orders that were given. It must end by itself: one that is stopped in a system call takes the process with it. */
@@ -48,6 +38,16 @@ export class RingThread {
     if (this.#ring.isServed) this.#ring.end()
     await this.#ended
   }
+}
+
+/** Holds up the end of the process as long: whoever waits for the thread may have nothing else to do. */
+async function untilSettled(worker: Worker): Promise<void> {
+  worker.ref()
+  await new Promise<void>((resolve) => {
+    // What goes wrong with a thread before it serves is no loss; later, whoever waits for its orders is told.
+    for (const event of ['message', 'exit', 'error']) worker.once(event, () => resolve())
+  })
+  worker.unref()
 }
 
 /**

@@ -136,6 +136,17 @@ test.serial('whoever waits learns of a thread that breaks down just before the s
   await once(worker, 'exit')
 })
 
+test('orders are carried out by nobody else when a thread has broken down among them', async (t) => {
+  const ring = new Ring(16, size, add)
+  const gate = new Int32Array(new SharedArrayBuffer(8)).fill(1)
+  const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(breaking)}`), {
+    workerData: {ring: ring.memory, gate: gate.buffer},
+  })
+  give(ring, 1, 1, true)
+  await once(worker, 'exit')
+  t.throws(() => ring.drain(), {message: /ended before its work/})
+})
+
 const testOnLinux = process.platform === 'linux' ? test : test.skip
 
 testOnLinux('whoever waits learns of a thread that is out of memory', async (t) => {

@@ -35,6 +35,23 @@ test('a process that has nothing else to do waits for a thread that it has given
   t.is(await run(process.execPath, [writeScratch(t, script, 'script.mjs')]), 'not served\nclosed\n')
 })
 
+test('a process waits for the end of a thread that has broken down, too', async (t) => {
+  const unknown = `
+    await thread.settled
+    ring.records.words.fill(9)
+    ring.next()
+    ring.give(true)
+    try {
+      ring.drain()
+    } catch (error) {
+      console.log(error.message)
+    }
+  `
+  const said = 'a thread has ended before its work\nserved\nclosed\n'
+  for (let time = 0; time < 5; time++)
+    t.is(await run(process.execPath, [writeScratch(t, scriptOf(unknown), 'script.mjs')]), said)
+})
+
 /** What Node is told when it may not start threads. */
 const forbidden = ['--permission', '--allow-fs-read=*', '--allow-fs-write=*', '--allow-addons']
 
