@@ -37,7 +37,7 @@ export async function toNewImages(
 }
 
 function toNewImage({image, layers}: CopiedImage, configs: Configs, isBetter: boolean): NewImage {
-  const {names, platform, format} = image
+  const {names, platform, platformIndex, format} = image
   const {config, parent} = configs.of(image, layers)
   const completed = isBetter && format === 'docker-v1' ? withPlatform(config, platform) : config
   const isDropped = layers.map((layer) => layer.isDropped)
@@ -45,6 +45,7 @@ function toNewImage({image, layers}: CopiedImage, configs: Configs, isBetter: bo
   return {
     names,
     platform,
+    platformIndex,
     imageID: sha256(written),
     config: written,
     layers: layers.filter((layer) => !layer.isDropped),

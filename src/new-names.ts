@@ -1,7 +1,7 @@
 /** The names that images get in a new archive. */
 import {checkName, type Destination} from './destination.ts'
 import {ImgtoolError} from './errors.ts'
-import type {Image} from './image/model.ts'
+import {familyOf, type Image} from './image/model.ts'
 import {familiarName, isDockerName, splitTag} from './image/names.ts'
 import type {OnWarning} from './layer/change.ts'
 import {formatPlatform} from './open.ts'
@@ -33,11 +33,11 @@ export function renameImages(images: readonly Image[], {format, name}: Names, op
   return tagged
 }
 
-/** Several images may only share a name when they are one image for several platforms. */
+/** Several images may only share a name when they are one image for several platforms, of one name or of one index. */
 function requireOneName(images: readonly Image[]): void {
   const platforms = new Set(images.map(({platform}) => formatPlatform(platform)))
-  const names = new Set(images.map((image) => image.names.join()))
-  if (platforms.size === images.length && names.size === 1) return
+  const families = new Set(images.map((image) => familyOf(image) ?? image))
+  if (platforms.size === images.length && families.size === 1) return
   throw new ImgtoolError('IMAGE_AMBIGUOUS', `Cannot give ${images.length} images one name`, {
     hint: 'Choose one of them: SOURCE:NAME, SOURCE:@INDEX or --platform',
   })

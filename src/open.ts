@@ -3,7 +3,7 @@ import {existsSync} from 'node:fs'
 import type {Archive} from './archive/archive.ts'
 import {openArchive} from './archive/open.ts'
 import {ImgtoolError} from './errors.ts'
-import type {Format, Image, ImageSet, Platform} from './image/model.ts'
+import {type Format, familyOf, type Image, type ImageSet, type Platform} from './image/model.ts'
 import {isLostNamed, isNamed} from './image/names.ts'
 import {readImages} from './image/read-images.ts'
 import {defaultLimits, type Limits} from './limits.ts'
@@ -111,8 +111,8 @@ export function selectImagesOfNames(
 ): readonly Image[] {
   const images = selectImages(source, options)
   if (options.platform !== undefined) return images
-  const alike = Map.groupBy(images, ({names}) => names.join('\0'))
-  const preferred = [...alike].flatMap(([names, group]) => (names !== '' || isRenamed ? preferHost(group) : group))
+  const families = [...Map.groupBy(images, (image) => familyOf(image) ?? image).values()]
+  const preferred = families.flatMap((group) => (group[0]!.names.length > 0 || isRenamed ? preferHost(group) : group))
   return images.filter((image) => preferred.includes(image))
 }
 
@@ -190,8 +190,8 @@ function preferHost(images: readonly Image[]): readonly Image[] {
   if (platforms.size !== images.length) return images
   const host = hostPlatform()
   const own = images.filter((image) => matches(image.platform, host))
-  const sameNames = images.every((image) => image.names.join() === images[0]!.names.join())
-  return own.length > 0 && sameNames ? own : images
+  const families = new Set(images.map((image) => familyOf(image) ?? image))
+  return own.length > 0 && families.size === 1 ? own : images
 }
 
 function describeWish(reference: Reference): string {

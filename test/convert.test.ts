@@ -20,6 +20,8 @@ import {
   descriptorOf,
   dockerMembers,
   hybridMembers,
+  imageBlobs,
+  indexOf,
   layerOf,
   layoutMembers,
   type Member,
@@ -303,6 +305,32 @@ test('several platforms stay together in OCI, and docker archives take one', asy
     one.source.set.images.map(({names}) => names),
     [['app:latest']],
   )
+})
+
+test('images without names stay together or apart, as they were', async (t) => {
+  const recipes = ['amd64', 'arm64'].map((architecture) => ({layers: [layerOf(architecture)], config: {architecture}}))
+  const blobs = recipes.flatMap(imageBlobs)
+  const nested = indexOf(...recipes.map((recipe) => descriptorOf(manifestOf(recipe), types.manifest)))
+  const together = layoutMembers([descriptorOf(nested, types.index)], [...blobs, blobMember(nested)])
+  for (const [members, mediaTypes] of [
+    [dockerMembers(recipes), [types.manifest, types.manifest]],
+    [ociMembers(recipes), [types.manifest, types.manifest]],
+    [together, [types.index]],
+  ] as const) {
+    const from = await openMembers(t, members)
+    for (const format of ['oci', 'oci-archive', 'docker-archive'] as const) {
+      const {archive} = (await convert(t, from, format)).source
+      const index = archive.blob('index.json')!
+      const {manifests} = JSON.parse((await index.read(0, index.size)).toString())
+      t.deepEqual(
+        manifests.map(({mediaType}: {mediaType: string}) => mediaType),
+        mediaTypes,
+      )
+    }
+    const naming = convert(t, from, 'oci', {names: ['app']})
+    if (mediaTypes.length > 1) await t.throwsAsync(naming, {code: 'IMAGE_AMBIGUOUS'})
+    else t.is((await naming).source.set.images.length, 2)
+  }
 })
 
 test('names can be given, and docker archives say what they cannot hold', async (t) => {

@@ -15,9 +15,12 @@ import {
 } from '../src/open.ts'
 import {parseReference} from '../src/reference.ts'
 import {
+  blobMember,
+  descriptorOf,
   dockerMembers,
   hybridMembers,
   imageBlobs,
+  indexOf,
   layerOf,
   layoutMembers,
   type Member,
@@ -28,6 +31,7 @@ import {
   scratch,
   sourceOf,
   tarOf,
+  types,
   v1Members,
   writeMembers,
   writeScratch,
@@ -176,6 +180,30 @@ test('prefers none where images of this machine have different names', async (t)
   ])
   const source = await sourceOf(t, members)
   t.throws(() => selectImage(source), {code: 'IMAGE_AMBIGUOUS'})
+})
+
+test('takes images without names for one image only where an index lists them for their platforms', async (t) => {
+  const recipes = [own, foreign].map((architecture) => ({layers: [layerOf('same')], config: {architecture}}))
+  const blobs = recipes.flatMap(imageBlobs)
+  const manifests = recipes.map((recipe) => descriptorOf(manifestOf(recipe), types.manifest))
+  const platforms = manifests.map((manifest, at) => ({...manifest, platform: {os: 'linux', ...recipes[at]!.config}}))
+  const nested = indexOf(...manifests)
+  const alone = [dockerMembers(recipes), layoutMembers(manifests, blobs)]
+  const together = [
+    layoutMembers(platforms, blobs),
+    layoutMembers([descriptorOf(nested, types.index)], [...blobs, blobMember(nested)]),
+  ]
+  for (const members of alone) {
+    const source = await sourceOf(t, members)
+    t.throws(() => selectImage(source), {code: 'IMAGE_AMBIGUOUS'})
+    t.is(selectImagesOfNames(source, {isRenamed: true}).length, 2)
+  }
+  for (const members of together) {
+    const source = await sourceOf(t, members)
+    t.is(selectImage(source).platform.architecture, own)
+    t.is(selectImagesOfNames(source, {isRenamed: true}).length, 1)
+    t.is(selectImagesOfNames(source, {isRenamed: false}).length, 2)
+  }
 })
 
 test('takes the platform that is asked for, with its variant or any', async (t) => {

@@ -58,6 +58,8 @@ export interface Image {
   /** Id of the topmost v1 layer: the image's id before docker 1.10. */
   readonly v1ID?: string
   readonly platform: Platform
+  /** What lists the image beside the same one for other platforms: digest of an index of OCI, or `index.json`. */
+  readonly platformIndex?: string | undefined
   /** Exact bytes of the config. Before docker 1.10: of the topmost layer's `json`. */
   readonly config: Buffer
   /** Exact bytes of the manifest: the OCI manifest, or the whole `manifest.json`. Absent before docker 1.10. */
@@ -73,6 +75,14 @@ export interface Image {
   readonly broken?: ImgtoolError
   /** Image ID of the parent that a docker archive records, when that image is in the same archive. */
   readonly parent?: Digest
+}
+
+/**
+ * What images have in common that are one image for several platforms: their names, or where they have none the index that
+ * lists them. Undefined for one that stands alone.
+ */
+export function familyOf({names, platformIndex}: Pick<Image, 'names' | 'platformIndex'>): string | undefined {
+  return names.length > 0 ? names.join('\0') : platformIndex
 }
 
 /** Stored bytes of all layers. */

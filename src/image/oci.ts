@@ -37,6 +37,7 @@ interface Step {
   readonly descriptor: Descriptor
   readonly depth: number
   readonly annotations: Readonly<Record<string, string>>
+  readonly platformIndex: Image['platformIndex']
 }
 
 /** What an OCI layout holds. */
@@ -69,10 +70,10 @@ export async function readOciLayout(archive: Archive, documents: Documents): Pro
   await checkLayoutVersion(archive, documents, warnings)
   const named: Image[] = []
   let missing: ImgtoolError | undefined
-  for await (const {descriptor, annotations} of findManifests(reading)) {
+  for await (const {descriptor, annotations, platformIndex} of findManifests(reading)) {
     try {
       const image = await readOnce(reading, descriptor)
-      if (image !== undefined) named.push({...image, ...namesOf(annotations)})
+      if (image !== undefined) named.push({...image, ...namesOf(annotations), platformIndex})
     } catch (error) {
       if (!isImgtoolError(error) || error.code !== 'BLOB_MISSING') throw error
       warnings.push(error.message)
@@ -103,7 +104,7 @@ async function* findManifests(reading: Reading): AsyncGenerator<Step> {
   const {limits} = documents
   const top = requireBlob(archive, indexName, 'the index')
   const index = parseDocument(await documents.read(top), indexName, indexSchema)
-  const open: Step[] = index.manifests.map((descriptor) => ({descriptor, depth: 1, annotations: {}})).reverse()
+  const open: Step[] = index.manifests.map(firstStep).reverse()
   for (let step = open.pop(), count = 1; step !== undefined; step = open.pop(), count++) {
     const {descriptor, depth} = step
     checkLimit(limits, 'descriptors', count, 'descriptors in the indexes')
@@ -111,11 +112,17 @@ async function* findManifests(reading: Reading): AsyncGenerator<Step> {
     const annotations = {...step.annotations, ...descriptor.annotations}
     if (indexTypes.has(descriptor.mediaType ?? '')) {
       const nested = await readNested(reading, descriptor)
-      open.push(...nested.map((inner) => ({descriptor: inner, depth: depth + 1, annotations})).reverse())
+      const platformIndex = descriptor.digest
+      open.push(...nested.map((inner) => ({descriptor: inner, depth: depth + 1, annotations, platformIndex})).reverse())
     } else if (!isAttestation(descriptor)) {
       yield {...step, annotations}
     }
   }
+}
+
+/** `index.json` lists images that have nothing to do with each other, unless it says for which platforms they are. */
+function firstStep(descriptor: Descriptor): Step {
+  return {descriptor, depth: 1, annotations: {}, platformIndex: descriptor.platform ? indexName : undefined}
 }
 
 async function readNested(reading: Reading, descriptor: Descriptor): Promise<readonly Descriptor[]> {

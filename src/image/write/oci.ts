@@ -9,7 +9,7 @@ import type {Compression} from '../../compression/detect.ts'
 import {type Digest, digestAlgorithm, sha256} from '../../digest.ts'
 import type {ByteString} from '../../text.ts'
 import {isLayerType, ociConfigType, ociIndexType, ociLayerTypes, ociManifestType} from '../media-types.ts'
-import type {Platform} from '../model.ts'
+import {familyOf, type Platform} from '../model.ts'
 import {annotationsOf} from '../names.ts'
 import {blobName, indexName, layoutName} from '../oci.ts'
 import {descriptorSchema} from '../schemas.ts'
@@ -28,6 +28,7 @@ interface NewDescriptor {
 interface Entry {
   readonly names: readonly string[]
   readonly platform: Platform
+  readonly platformIndex: string | undefined
   readonly manifest: NewDescriptor
 }
 
@@ -61,8 +62,8 @@ export class OciWriter implements ImageWriter {
     const manifest = keptManifest(image) ?? makeManifest(image)
     await this.#addDocument(image.config)
     await this.#addDocument(manifest)
-    const {names, platform} = image
-    this.#entries.push({names, platform, manifest: describe(manifest, ociManifestType)})
+    const {names, platform, platformIndex} = image
+    this.#entries.push({names, platform, platformIndex, manifest: describe(manifest, ociManifestType)})
   }
 
   async finish(): Promise<void> {
@@ -134,7 +135,7 @@ function identify(descriptor: {readonly digest?: unknown; readonly annotations?:
 
 /** Images that are one image for several platforms, beside each other. */
 function groupPlatforms(entries: readonly Entry[]): Entry[][] {
-  const groups = [...Map.groupBy(entries, ({names}) => JSON.stringify(names)).values()]
+  const groups = [...Map.groupBy(entries, (entry) => familyOf(entry) ?? entry).values()]
   return groups.flatMap((group) => {
     const platforms = new Set(group.map(({platform}) => JSON.stringify(platform)))
     return platforms.size === group.length ? [group] : group.map((entry) => [entry])

@@ -28,6 +28,8 @@ export interface NewImage {
   /** As names of the model. */
   readonly names: readonly string[]
   readonly platform: Platform
+  /** As of the model. */
+  readonly platformIndex?: string | undefined
   readonly imageID: Digest
   /** The exact bytes that the image ID is the digest of. */
   readonly config: Buffer
