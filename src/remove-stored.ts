@@ -67,7 +67,9 @@ export async function removeStoredImage(
   for (const imageID of plan.images) writer.removeImage(imageID)
   const isAlone = writer.isAlone()
   const own = layersOf(state, plan.images)
-  const unused = surveyStore({...kept, state: kept.readState()}).unusedLayers.filter((chainID) => own.has(chainID))
+  const {unusedLayers, knowsLayers} = surveyStore({...kept, state: kept.readState()})
+  // An image whose config is lost could have them, too.
+  const unused = knowsLayers ? unusedLayers.filter((chainID) => own.has(chainID)) : []
   const layers = isAlone ? unused : []
   for (const chainID of layers) writer.removeLayer(chainID)
   writer.removeLeftovers()
@@ -158,7 +160,8 @@ function namelessParents(state: StoreState, image: ImageState): Digest[] {
 function layersOf({images, layers}: StoreState, imageIDs: readonly Digest[]): Set<string> {
   return withAllBelow(
     layers,
-    imageIDs.flatMap((imageID) => images.get(imageID)?.chain.slice(-1) ?? []),
+    // One of them may have lost what is below it.
+    imageIDs.flatMap((imageID) => images.get(imageID)?.chain ?? []),
   )
 }
 

@@ -1,5 +1,6 @@
 import {
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -14,11 +15,15 @@ import test, {type ExecutionContext} from 'ava'
 import {type CheckStoreOptions, checkStore, isClean} from '../src/check-store.ts'
 import {sha256} from '../src/digest.ts'
 import type {DriverName} from '../src/driver/driver.ts'
+import {isImgtoolError} from '../src/errors.ts'
 import {chainIDs} from '../src/image/chain.ts'
 import {defaultLimits} from '../src/limits.ts'
 import {listFiles} from '../src/list-files.ts'
 import {openSource} from '../src/open.ts'
+import {openDriver} from '../src/open-driver.ts'
+import {removeStoredImage} from '../src/remove-stored.ts'
 import {layersName, metadataRoot, newFileName, temporaryName} from '../src/store/layout.ts'
+import {StoreWriter} from '../src/store/writer.ts'
 import {listStore, storeStatus} from '../src/store-status.ts'
 import {unpackIntoStore} from '../src/unpack-store.ts'
 import {imgtool} from './helpers/cli.ts'
@@ -44,6 +49,32 @@ async function repair(t: ExecutionContext, store: string): Promise<readonly stri
   const again = await checkStore(store, {repair: true})
   t.deepEqual(again.repairs, [])
   return check.repairs
+}
+
+/** Takes away what a repair leaves: images that are damaged, children first, and names of those that are not there. */
+async function removeDamaged(store: string): Promise<void> {
+  const {findings} = await checkStore(store)
+  const damaged = findings.filter(({code}) => code === 'IMAGE_DAMAGED').map(({subject}) => subject)
+  while (damaged.length > 0) {
+    const imageID = damaged.shift()!
+    try {
+      await removeStoredImage(store, imageID)
+    } catch (error) {
+      // It may be gone with a child of it.
+      if (isImgtoolError(error) && error.code === 'IMAGE_USED') damaged.push(imageID)
+      else if (!isImgtoolError(error) || error.code !== 'IMAGE_NOT_FOUND') throw error
+    }
+  }
+  const lost = (await checkStore(store)).findings.filter(({code}) => code === 'NAME_LOST')
+  for (const {subject} of lost) await removeStoredImage(store, subject)
+}
+
+/** The names of all that a store has, with the bytes of files that are not in layers. */
+function contentOf(store: string): string[] {
+  const paths = (readdirSync(store, {recursive: true}) as string[]).toSorted()
+  const isRead = (path: string) =>
+    !/\/(?:diff\/|dir\/)/.test(path) && lstatSync(join(store, path), {throwIfNoEntry: false})?.isFile()
+  return paths.map((path) => (isRead(path) ? `${path} ${readFileSync(join(store, path), 'latin1')}` : path))
 }
 
 const topOf = (store: string, driver: DriverName) => {
@@ -88,6 +119,7 @@ for (const driver of driverNames) {
     mkdirSync(built)
     const {chainID} = topOf(store, driver)
     rmSync(metadata(store, 'imagedb'), {recursive: true})
+    rmSync(metadata(store, 'repositories.json'))
     mkdirSync(join(store, 'buildkit'))
     // A name may lie across what is read at a time.
     const before = '\0'.repeat(256 * 1024 - 40)
@@ -97,30 +129,33 @@ for (const driver of driverNames) {
     t.true(storedLayers(store, driver).some((layer) => layer.chainID === chainID))
   })
 
-  test(`a layer of ${driver} without its place goes with what needs it, and the rest stays`, async (t) => {
+  test(`a layer of ${driver} without its place stays until what needs it is removed`, async (t) => {
     const store = await fill(t)
     const top = topOf(store, driver)
     rmSync(placePath(store, driver, top.cacheID), {recursive: true})
     const found = await find(store)
     t.true(found.includes(`damage LAYER_DAMAGED ${top.chainID}`), found.join('\n'))
-    const expected = [
-      'IMAGE_DAMAGED',
-      'LAYER_DAMAGED',
-      'LAYER_UNUSED',
-      'NAME_LOST',
-      ...(driver === 'vfs' ? [] : ['LEFTOVER']),
-    ]
+    const expected = ['IMAGE_DAMAGED', 'LAYER_DAMAGED', 'NAME_LOST', ...(driver === 'vfs' ? [] : ['LEFTOVER'])]
     t.deepEqual(codes(found), expected.toSorted())
-    const damaged = (await listStore(store)).length
-    const repairs = await repair(t, store)
-    t.true(repairs.includes(`Removed the layer ${top.chainID}`))
-    t.is((await listStore(store)).length, damaged - found.filter((each) => each.includes('IMAGE_DAMAGED')).length)
+    const before = (await listStore(store)).length
+    const check = await checkStore(store, {repair: true})
+    t.deepEqual([codes(await find(store)).includes('IMAGE_DAMAGED'), (await listStore(store)).length], [true, before])
+    t.is(
+      check.repairs.filter((line) => !/^Removed "(?:overlay2|aufs)\//.test(line)).length,
+      0,
+      check.repairs.join('\n'),
+    )
+    await removeDamaged(store)
+    await repair(t, store)
+    t.is((await listStore(store)).length, before - found.filter((each) => each.includes('IMAGE_DAMAGED')).length)
+    t.false(storedLayers(store, driver).some(({chainID}) => chainID === top.chainID))
   })
 
   test(`without its base, nothing on it in ${driver} is whole`, async (t) => {
     const store = await fill(t)
     rmSync(baseOf(store, driver).path, {recursive: true})
     t.deepEqual(codes(await find(store)), ['IMAGE_DAMAGED', 'LAYER_DAMAGED', 'LEFTOVER', 'NAME_LOST'])
+    await removeDamaged(store)
     await repair(t, store)
     t.deepEqual(await listStore(store), [])
     t.deepEqual(storedLayers(store, driver), [])
@@ -160,6 +195,8 @@ for (const driver of driverNames) {
     t.true(found.includes(`damage IMAGE_DAMAGED ${image!.imageID}`))
     t.true(found.includes(`damage LAYER_DAMAGED ${top.chainID}`))
     t.true(found.includes(`damage NAME_LOST ${image!.names[0]}`))
+    await checkStore(store, {repair: true})
+    await removeDamaged(store)
     await repair(t, store)
     writeFileSync(metadata(store, 'repositories.json'), '{')
     t.deepEqual(await find(store), ['damage NAMES_DAMAGED '])
@@ -186,6 +223,7 @@ for (const driver of driverNames) {
     writeFileSync(metadata(store, 'layerdb/mounts', id, 'parent'), chainID)
     t.deepEqual(await find(store), [])
     rmSync(metadata(store, 'imagedb'), {recursive: true})
+    rmSync(metadata(store, 'repositories.json'))
     await repair(t, store)
     t.true(storedLayers(store, driver).some((layer) => layer.chainID === chainID))
     t.true(existsSync(placePath(store, driver, mount)))
@@ -273,22 +311,128 @@ test('a place of aufs that has lost what is below it is mended, and no image is 
   )
 })
 
-test('a repair removes no image that can be read, and says what to do', async (t) => {
-  const store = await fillStore(t, 'overlay2', archive)
-  const before = await listStore(store)
-  const top = topOf(store, 'overlay2')
-  // No other place says what was below this one.
-  rmSync(join(top.path, 'parent'))
+/** What can be lost of what docker knows of a layer, and is known of the images that have it, or of its files. */
+const lostRecords = {
+  'its diffID': (path: string) => writeFileSync(join(path, 'diff'), 'sha256:00'),
+  'its parent': (path: string) => rmSync(join(path, 'parent')),
+  'its parent to another one': (path: string) => writeFileSync(join(path, 'parent'), `sha256:${'0'.repeat(64)}`),
+  'its size': (path: string) => rmSync(join(path, 'size')),
+  'all but its place': (path: string) => {
+    for (const name of ['diff', 'parent', 'size']) rmSync(join(path, name), {force: true})
+  },
+}
+
+for (const driver of driverNames) {
+  for (const [what, lose] of Object.entries(lostRecords)) {
+    test(`a layer of ${driver} that has lost ${what} is mended, as a dry run says, and no image is lost with it`, async (t) => {
+      const store = await fillStore(t, driver, archive)
+      const [before, content] = [await listStore(store), contentOf(store)]
+      const layers = storedLayers(store, driver)
+      const middles = layers.filter(({chainID, parent}) => parent && layers.some((layer) => layer.parent === chainID))
+      t.true(middles.length > 0)
+      for (const {path} of middles) lose(path)
+      t.true(codes(await find(store)).includes('IMAGE_DAMAGED'))
+      const damaged = contentOf(store)
+      const {repairs: planned} = await checkStore(store, {repair: true, dryRun: true})
+      t.deepEqual(contentOf(store), damaged)
+      const repairs = await repair(t, store)
+      for (const {chainID} of middles)
+        t.true(repairs.some((line) => line.startsWith('Mended') && line.includes(chainID)))
+      t.deepEqual(
+        planned,
+        repairs.map((line) => line.replace('Mended', 'Would mend')),
+      )
+      t.deepEqual(await listStore(store), before)
+      t.deepEqual(contentOf(store), content)
+    })
+  }
+
+  /** What leaves an image that no repair can mend, and of which there are files. */
+  const damages = {
+    'a config': (store: string) => {
+      const directory = join(store, metadataRoot(driver), 'imagedb/content/sha256')
+      for (const name of readdirSync(directory)) writeFileSync(join(directory, name), '{}')
+    },
+    'the configs': (store: string) => {
+      const directory = join(store, metadataRoot(driver), 'imagedb/content/sha256')
+      for (const name of readdirSync(directory)) rmSync(join(directory, name))
+    },
+    'a layer': (store: string) => rmSync(topOf(store, driver).path, {recursive: true}),
+    'what says where the files of a layer are': (store: string) => rmSync(join(topOf(store, driver).path, 'cache-id')),
+    'where the files of a layer are to another place': (store: string) =>
+      writeFileSync(join(topOf(store, driver).path, 'cache-id'), 'ab'.repeat(32)),
+  }
+
+  for (const [what, damage] of Object.entries(damages)) {
+    test(`nothing is removed of a store of ${driver} that has lost ${what}, until the image is`, async (t) => {
+      const store = await fillStore(t, driver, archive)
+      damage(store)
+      const content = contentOf(store)
+      const {repairs, findings} = await checkStore(store, {repair: true})
+      t.deepEqual(repairs, [])
+      t.true(findings.some(({severity}) => severity === 'damage'))
+      t.deepEqual(contentOf(store), content)
+      // Nor by another run, which removes what killed ones left.
+      using kept = await openDriver(driver, store)
+      {
+        using writer = new StoreWriter(store, kept)
+        using _ = await writer.lock()
+        t.deepEqual(writer.removeLeftovers(), [])
+      }
+      t.deepEqual(contentOf(store), content)
+      await removeDamaged(store)
+      await repair(t, store)
+      const used = new Set(storedLayers(store, driver).map(({cacheID}) => cacheID))
+      t.deepEqual(
+        kept.list().filter((id) => !used.has(id)),
+        [],
+      )
+    })
+  }
+}
+
+test('what a container has written stays although nothing says where it is', async (t) => {
+  const store = await fillStore(t, 'vfs', archive)
+  const [id, mount] = ['12'.repeat(32), '34'.repeat(32)]
+  mkdirSync(placePath(store, 'vfs', mount))
+  mkdirSync(join(store, 'image/vfs/layerdb/mounts', id), {recursive: true})
+  writeFileSync(join(store, 'image/vfs/layerdb/mounts', id, 'mount-id'), '56'.repeat(32))
   const {repairs, findings} = await checkStore(store, {repair: true})
   t.deepEqual(repairs, [])
-  t.deepEqual(codes(findings.map(({code}) => `damage ${code}`)), ['IMAGE_DAMAGED', 'LAYER_DAMAGED', 'NAME_LOST'])
-  t.regex(findings.find(({code}) => code === 'IMAGE_DAMAGED')!.message, /it can be read, and stays: save it with/)
+  t.deepEqual(findings.map(({code}) => code).toSorted(), ['CONTAINER_DAMAGED', 'LEFTOVER'])
+  await removeStoredImage(store, id)
+  await repair(t, store)
+  t.false(existsSync(placePath(store, 'vfs', mount)))
+})
+
+test('a place stays while another one is that of two layers', async (t) => {
+  const store = await fillStore(t, 'vfs', archive)
+  writeFileSync(join(topOf(store, 'vfs').path, 'cache-id'), baseOf(store, 'vfs').cacheID)
+  const {repairs, findings} = await checkStore(store, {repair: true})
+  t.deepEqual([repairs, findings.map(({code}) => code)], [[], ['LEFTOVER']])
+})
+
+test.serial('what a repair would do is said as text and as a document, and nothing is written', async (t) => {
+  const store = await fillStore(t, 'overlay2', archive)
+  const top = topOf(store, 'overlay2')
+  writeFileSync(join(top.path, 'diff'), 'sha256:00')
+  mkdirSync(placePath(store, 'overlay2', 'ab'.repeat(32)))
+  for (const {cacheID, parent} of storedLayers(store, 'overlay2'))
+    if (parent) rmSync(join(placePath(store, 'overlay2', cacheID), 'lower'))
+  const content = contentOf(store)
+  const planned = JSON.parse((await imgtool('store:check', '--repair', '--dry-run', '--json', store)).stdout)
+  t.deepEqual(contentOf(store), content)
+  t.is(planned.status, 'wrong')
+  const would = (await imgtool('store:check', '--repair', '--dry-run', store)).stdout
+  t.true(would.startsWith(planned.repairs.join('\n')))
+  t.true(would.includes(`Would mend the ids of layer ${top.chainID}\n`))
+  t.true(would.includes(`Would remove the place ${'ab'.repeat(32)}\n`))
+  const done = await repair(t, store)
   t.deepEqual(
-    (await listStore(store)).map(({imageID, names}) => [imageID, names]),
-    before.map(({imageID, names}) => [imageID, names]),
+    planned.repairs.map((line: string) => line.split(' ').slice(2)),
+    done.map((line) => line.split(' ').slice(1)),
   )
-  await using source = await openSource(`docker-root:${store}`)
-  for (const image of source.set.images) t.true([...(await listFiles(image))].length > 0)
+  t.is((await imgtool('store:check', '--dry-run', store)).error?.oclif?.exit, 2)
 })
 
 test('a repair removes no image of which another one has the layer that is lost', async (t) => {
@@ -301,7 +445,10 @@ test('a repair removes no image of which another one has the layer that is lost'
   const chainID = chainIDs([below, shared].map(sha256))[1]!
   rmSync(placePath(store, 'vfs', cacheIDOf(chainID)), {recursive: true})
   const {findings} = await checkStore(store, {repair: true})
-  t.regex(findings.find(({code}) => code === 'IMAGE_DAMAGED')!.message, /it can be read, and stays/)
+  t.regex(
+    findings.find(({code}) => code === 'IMAGE_DAMAGED')!.message,
+    /it can be read, and stays where --repair cannot mend it: save it with/,
+  )
   await using source = await openSource(`docker-root:${store}:app:1`)
   const listed = [...(await listFiles(source.set.images[0]!))].map(({path}) => path)
   t.deepEqual(listed.filter((path) => path !== '').toSorted(), ['below', 'shared'])
@@ -459,7 +606,14 @@ test.serial('store check exits with 3 when something is wrong, and says what as 
   t.is(document.status, 'wrong')
   t.true(document.findings.length > 0)
   t.regex((await imgtool('store:check', store)).stdout, /damaged in \d+ ways, 1 leftover/)
-  t.regex((await imgtool('store:check', store, '--repair')).stdout, /^Removed the name[\s\S]*: sound \(vfs/)
+  const repaired = await imgtool('store:check', store, '--repair')
+  t.regex(
+    repaired.stdout,
+    /damage: Image .* what --repair cannot mend stays until imgtool store remove takes it away$/m,
+  )
+  t.regex(repaired.stdout, /leftover: Nothing refers to the place .*; it stays, because/)
+  await removeDamaged(store)
+  t.regex((await imgtool('store:check', store)).stdout, /: sound \(vfs/)
 })
 
 test.serial('store status and list print what there is', async (t) => {

@@ -96,13 +96,16 @@ export class AufsDriver extends PlaceDriver implements Driver {
 
   /** The list of those below it. */
   mend(id: PlaceID, near: Neighbours): boolean {
-    const {below} = near
-    if (this.faults(id, near).length === 0 || !below?.every((one) => this.exists(one))) return false
+    if (this.faults(id, near).length === 0 || !this.canMend(id, near)) return false
     this.#within('layers', (lists) => {
       removeTree(lists, id)
-      writeSmallFile(lists, id, listOf(below), 0o644)
+      writeSmallFile(lists, id, listOf(near.below!), 0o644)
     })
     return true
+  }
+
+  canMend(_: PlaceID, {below}: Neighbours): boolean {
+    return below?.every((one) => this.exists(one)) === true
   }
 
   remains(): string[] {

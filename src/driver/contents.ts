@@ -1,6 +1,7 @@
 /** What is in a driver's places, told in view of what they lie upon. */
 import {ImgtoolError} from '../errors.ts'
 import {Batch} from '../layer/batch.ts'
+import type {Entry} from '../layer/tar/entry.ts'
 import {endOfTar} from '../layer/tar/writer.ts'
 import {TarChanges} from '../layer/tar-changes.ts'
 import * as os from '../os/libc.ts'
@@ -49,7 +50,9 @@ export class UnionContents implements LayerContents {
 
   diffSize(id: PlaceID, parent: PlaceID | undefined): number {
     this.#below(id, parent)
-    return within(this.#source.open(id), (root) => sizeOf(walkLayer(root, this.#source.reader)))
+    return within(this.#source.open(id), (root) =>
+      sizeOf(walkLayer(root, this.#source.reader), ({size, link}) => size + link.length),
+    )
   }
 
   #below(id: PlaceID, parent: PlaceID | undefined): readonly PlaceID[] {
@@ -89,7 +92,7 @@ export class TreeContents implements LayerContents {
 
   diffSize(id: PlaceID, parent: PlaceID | undefined): number {
     const changes = this.changes(id, parent)
-    return within(this.#open(id), (root) => sizeOf(foundIn(root, changes)))
+    return within(this.#open(id), (root) => sizeOf(foundIn(root, changes), ({size}) => size))
   }
 
   #tree(id: PlaceID): LowerLayers {
@@ -118,7 +121,7 @@ function deletionsFirst(changes: readonly PathChange[]): PathChange[] {
 }
 
 /** Bytes of all files, each counted once. */
-function sizeOf(changes: Iterable<LayerChange>): number {
+function sizeOf(changes: Iterable<LayerChange>, bytesOf: (entry: Entry) => number): number {
   const counted = new Set<string>()
   let size = 0
   for (const change of changes) {
@@ -126,7 +129,7 @@ function sizeOf(changes: Iterable<LayerChange>): number {
     const {entry, identity} = change
     if (identity !== undefined && counted.has(identity)) continue
     if (identity !== undefined) counted.add(identity)
-    size += entry.size
+    size += bytesOf(entry)
   }
   return size
 }

@@ -81,6 +81,8 @@ export interface Driver extends Disposable {
    * @returns whether something was done
    */
   mend(id: PlaceID, near: Neighbours): boolean
+  /** Whether {@link mend} makes a place whole, once those below it are. */
+  canMend(id: PlaceID, near: Neighbours): boolean
   /** What the driver keeps beside its places of places that are gone, as paths below the data-root. */
   remains(): string[]
   /** Removes what {@link remains}, and what killed runs were about to make. */
@@ -104,7 +106,12 @@ export interface LayerContents {
   changes(id: PlaceID, parent: PlaceID | undefined): PathChange[]
   /** The tar of a layer that makes of the parent what the place is. Pieces are valid until the next one is asked for. */
   diff(id: PlaceID, parent: PlaceID | undefined): AsyncGenerator<Buffer>
-  /** Bytes of the files that the layer has. */
+  /**
+   * Bytes of the files that the layer has; of places that have only what they change, as docker counts them, with the targets of
+   * symlinks.
+   *
+   * @see moby pkg/directory/directory_unix.go, Size
+   */
   diffSize(id: PlaceID, parent: PlaceID | undefined): number
 }
 

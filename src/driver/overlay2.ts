@@ -125,6 +125,11 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
     return this.#mendLower(id, near) || isLinked
   }
 
+  canMend(id: PlaceID, near: Neighbours): boolean {
+    const hasFiles = faultsOf(() => os.close(this.#openDiff(id))).length === 0
+    return hasFiles && (this.#isOnOthers(id, near) || near.below?.every((one) => this.exists(one)) === true)
+  }
+
   /** Links that lead nowhere. */
   remains(): string[] {
     return this.#withinLinks((links) => {
@@ -208,12 +213,16 @@ export class Overlay2Driver extends PlaceDriver implements Driver {
 
   #mendLower(id: PlaceID, near: Neighbours): boolean {
     const [parent] = near.below ?? []
-    const isSound = faultsOf(() => requireBelow(id, this.parents(id), near)).length === 0
-    if (parent === undefined || isSound || !this.exists(parent)) return false
+    if (parent === undefined || this.#isOnOthers(id, near) || !this.exists(parent)) return false
     const {below, above} = {below: near.below!.slice(1), above: [id]}
     if (this.faults(parent, {below, above}).length > 0) return false
     this.#replace(id, 'lower', this.#lowerOf(parent))
     return true
+  }
+
+  /** Whether a place leads to those below it. */
+  #isOnOthers(id: PlaceID, near: Neighbours): boolean {
+    return faultsOf(() => requireBelow(id, this.parents(id), near)).length === 0
   }
 
   /** Whatever is in the place of the file. */

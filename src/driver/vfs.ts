@@ -76,6 +76,10 @@ export class VfsDriver extends PlaceDriver implements Driver {
     return false
   }
 
+  canMend(): boolean {
+    return false
+  }
+
   /** There is nothing beside the places. */
   remains(): [] {
     return []

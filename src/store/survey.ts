@@ -21,6 +21,7 @@ import {
 import {PlaceMap} from './place-map.ts'
 import type {ContainerState, ImageState, LayerState, StoreState} from './state.ts'
 import type {StoreFiles} from './store-files.ts'
+import {knowsLayers, knowsPlaces} from './strays.ts'
 
 /** What can be found in a store. */
 const storeFindingCodes = {
@@ -56,13 +57,17 @@ export interface StoreFinding {
 /** Findings, and what to do about them. All lists are in the order in which things can be removed. */
 export interface Survey {
   readonly findings: readonly StoreFinding[]
+  /** Of images that are not there, and of which nothing can be left. */
   readonly lostNames: readonly string[]
   readonly unreachableNames: readonly string[]
-  /** Those that cannot be read. */
-  readonly damagedImages: readonly Digest[]
-  readonly damagedLayers: readonly Digest[]
+  /** Those whose place is gone, for certain. */
   readonly lostContainers: readonly string[]
+  /** Layers that no image has. */
   readonly unusedLayers: readonly Digest[]
+  /** Whether they are nobody's. @see {@link knowsLayers} */
+  readonly knowsLayers: boolean
+  /** Places that nothing refers to, and that are nobody's; also those of layers that are nobody's. */
+  readonly leftPlaces: readonly PlaceID[]
   /** Places that can be used if {@link Driver.mend} helps; those below others first. */
   readonly damagedPlaces: readonly DamagedPlace[]
   /** Paths below the data-root. */
@@ -79,6 +84,8 @@ export interface Surveyed {
   readonly files: StoreFiles
   readonly driver: Driver
   readonly state: StoreState
+  /** Places that are taken for sound. */
+  readonly mended?: ReadonlySet<PlaceID> | undefined
 }
 
 /** Surveys a store, for which nobody may change it. */
@@ -98,6 +105,9 @@ const buildCacheLimit = 1 << 30
 /** What to do about an image that only imgtool can read. */
 const howToReplace =
   'save it with imgtool convert and remove it with imgtool store remove, then repair again, and unpack what was saved'
+/** What to do about any other. */
+const howToRemove = '; what --repair cannot mend stays until imgtool store remove takes it away'
+const stays = '; it stays, because something that is damaged may have lost that it refers to it'
 const chainIDLength = 'sha256:'.length + 64
 
 class Surveyor {
@@ -112,11 +122,15 @@ class Surveyor {
   readonly #readable = new Map<string, readonly Digest[]>()
   readonly #layersToRead: LayersToRead
   readonly #near: PlaceMap
+  readonly #mended: ReadonlySet<PlaceID>
+  readonly #knowsLayers: boolean
 
-  constructor({files, driver, state}: Surveyed) {
+  constructor({files, driver, state, mended = new Set()}: Surveyed) {
     this.#files = files
     this.#driver = driver
     this.#state = state
+    this.#mended = mended
+    this.#knowsLayers = knowsLayers(state)
     this.#near = new PlaceMap(state)
     this.#layersToRead = new LayersToRead({files, driver, state})
   }
@@ -136,20 +150,28 @@ class Surveyor {
     this.#surveyNames()
     const lostNames = [...names].flatMap((name) => this.#surveyName(name))
     const unreachableNames = [...names.keys()].filter((name) => !lostNames.includes(name) && this.#isUnreachable(name))
-    const lostContainers = this.#state.containers.flatMap((container) => this.#surveyContainer(container))
+    const strays = this.#strays(this.#state)
+    const damagedContainers = this.#state.containers.flatMap((container) => this.#surveyContainer(container))
+    // One of the places could be what a container has lost.
+    const lostContainers = strays.length === 0 ? damagedContainers : []
     const kept = this.#keptLayers(lostContainers)
-    const unused = [...layers.values()].filter(({chainID}) => this.#isSound(chainID) && !kept.has(chainID))
-    for (const {chainID} of unused) this.#add('note', 'LAYER_UNUSED', chainID, `No image has layer ${chainID}`)
-    this.#surveyLeftovers(lostContainers)
-    const damagedLayers = [...layers.keys()].filter((id) => !this.#isSound(id) && !kept.has(id))
+    const unused = [...layers.keys()].filter((chainID) => !kept.has(chainID))
+    for (const chainID of unused.filter((each) => this.#isSound(each))) {
+      const message = `No image has layer ${chainID}${this.#knowsLayers ? '' : stays}`
+      this.#add('note', 'LAYER_UNUSED', chainID, message)
+    }
+    const staying = this.#without(lostContainers, this.#knowsLayers ? unused : [])
+    const knowsStrays = knowsPlaces(staying, this.#driver)
+    this.#surveyLeftovers(strays, knowsStrays)
     return {
       findings: this.#findings,
-      lostNames,
+      // What is there could be what they named.
+      lostNames: strays.length + unused.length === 0 || (this.#knowsLayers && knowsStrays) ? lostNames : [],
       unreachableNames,
-      damagedImages: [...images.keys()].filter((id) => this.#isLost(id)) as Digest[],
-      damagedLayers: this.#childrenFirst(damagedLayers),
       lostContainers,
-      unusedLayers: this.#childrenFirst(unused.map(({chainID}) => chainID)),
+      unusedLayers: this.#childrenFirst(unused),
+      knowsLayers: this.#knowsLayers,
+      leftPlaces: this.#strays(staying).filter((id) => knowsStrays || !strays.includes(id)),
       damagedPlaces,
       temporaries: this.#temporaries(),
     }
@@ -157,14 +179,18 @@ class Surveyor {
 
   /** Only those that something refers to: of others, nobody knows that they are complete. */
   #surveyPlaces(): DamagedPlace[] {
-    const used = [...this.#usedPlaces(new Set())].filter((id) => isPlaceID(id) && this.#driver.exists(id))
+    const used = [...usedPlaces(this.#state)].filter((id) => isPlaceID(id) && this.#driver.exists(id))
     const damaged = used.flatMap((id) => {
       const near = this.#near.around(id)
-      const faults = this.#driver.faults(id, near)
+      const faults = this.#faultsOf(id)
       for (const fault of faults) this.#add('damage', 'PLACE_DAMAGED', id, fault)
       return faults.length > 0 ? [{id, near}] : []
     })
     return damaged.toSorted((one, other) => (one.near.below?.length ?? 0) - (other.near.below?.length ?? 0))
+  }
+
+  #faultsOf(id: PlaceID): string[] {
+    return this.#mended.has(id) ? [] : this.#driver.faults(id, this.#near.around(id))
   }
 
   #surveyLayer(layer: LayerState): void {
@@ -193,13 +219,13 @@ class Surveyor {
     return this.#layerFaults.get(top.chainID)
   }
 
-  #ownFault({chainID, diffID, cacheID, parent}: LayerState): string | undefined {
+  #ownFault({chainID, diffID, cacheID, parent, size}: LayerState): string | undefined {
     const below = parent === undefined ? [] : [parent as Digest]
     const isOwn = [diffID, ...below].every(isDigest)
     if (!isOwn || chainIDs([...below, diffID as Digest]).at(-1) !== chainID)
       return 'its chainID is not that of its diffID and its parent'
     if (!isPlaceID(cacheID) || !this.#driver.exists(cacheID)) return `its place "${printableText(cacheID)}" is missing`
-    return this.#driver.faults(cacheID, this.#near.around(cacheID))[0]
+    return this.#faultsOf(cacheID)[0] ?? (size === undefined ? 'nothing says how large it is' : undefined)
   }
 
   #faultBelow({parent}: LayerState): string | undefined {
@@ -219,18 +245,16 @@ class Surveyor {
     if (what === undefined) return
     const readable = this.#layersToRead.of(image)
     if (readable !== undefined) this.#readable.set(imageID, readable)
-    const rest = readable === undefined ? '' : `; it can be read, and stays: ${howToReplace}`
+    const rest =
+      readable === undefined
+        ? howToRemove
+        : `; it can be read, and stays where --repair cannot mend it: ${howToReplace}`
     this.#add('damage', 'IMAGE_DAMAGED', imageID, `Image ${imageID} cannot be used: ${what}${rest}`)
   }
 
   #imageFault({fault, chain}: ImageState): string | undefined {
     const lost = chain.find((chainID) => !this.#isSound(chainID))
     return fault ?? (lost === undefined ? undefined : `its layer ${lost} is missing or cannot be used`)
-  }
-
-  /** Whether nothing of an image can be had. */
-  #isLost(imageID: string): boolean {
-    return this.#imageFaults.get(imageID) !== undefined && !this.#readable.has(imageID)
   }
 
   #surveyNames(): void {
@@ -246,7 +270,7 @@ class Surveyor {
     if (isThere && this.#imageFaults.get(imageID) === undefined) return []
     const why = isThere ? 'cannot be used' : 'is not there'
     this.#add('damage', 'NAME_LOST', name, `"${printableText(name)}" names an image that ${why}`)
-    return isThere && !this.#isLost(imageID) ? [] : [name]
+    return isThere ? [] : [name]
   }
 
   /** @see moby reference/store.go, Get: what was typed is looked for in its familiar form */
@@ -271,18 +295,16 @@ class Surveyor {
     return lost.includes(places[0]!) ? [id] : []
   }
 
-  /** Layers of images that are whole or can be read, of containers, and of what docker's builder keeps for later; with all below them. */
+  /** Layers of images, of containers, and of what docker's builder keeps for later; with all below them. */
   #keptLayers(lostContainers: readonly string[]): Set<string> {
     const {layers, images, containers} = this.#state
-    const whole = [...images.values()].filter(({imageID}) => this.#imageFaults.get(imageID) === undefined)
-    const tops = [
-      ...whole.flatMap(({chain}) => chain.slice(-1)),
+    return withAllBelow(layers, [
       // One of them may have lost what is below it.
+      ...[...images.values()].flatMap(({chain}) => chain),
       ...[...this.#readable.values()].flat(),
       ...containers.filter(({id}) => !lostContainers.includes(id)).flatMap(({parent}) => parent ?? []),
       ...this.#layersOfBuilder(),
-    ]
-    return withAllBelow(layers, tops)
+    ])
   }
 
   /** What is in its database need not be understood to see which layers it names. */
@@ -301,16 +323,24 @@ class Surveyor {
     return found
   }
 
-  #usedPlaces(without: ReadonlySet<string>): Set<string> {
-    const {layers, containers} = this.#state
-    const ofContainers = containers.filter(({id}) => !without.has(id)).flatMap(({places}) => places)
-    return new Set([...[...layers.values()].map(({cacheID}) => cacheID), ...ofContainers])
+  #without(containers: readonly string[], layers: readonly string[]): StoreState {
+    const gone = new Set(layers)
+    return {
+      ...this.#state,
+      layers: new Map([...this.#state.layers].filter(([chainID]) => !gone.has(chainID))),
+      containers: this.#state.containers.filter(({id}) => !containers.includes(id)),
+    }
   }
 
-  #surveyLeftovers(lostContainers: readonly string[]): void {
-    const used = this.#usedPlaces(new Set(lostContainers))
-    const places = this.#driver.list().filter((id) => !used.has(id) && !isOfBuilder(id) && !this.#driver.isLocked(id))
-    for (const id of places) this.#add('leftover', 'LEFTOVER', id, `Nothing refers to the place ${id}`)
+  /** Places that nothing refers to, and that nobody is making. */
+  #strays(state: StoreState): PlaceID[] {
+    const used = usedPlaces(state)
+    return this.#driver.list().filter((id) => !used.has(id) && !isOfBuilder(id) && !this.#driver.isLocked(id))
+  }
+
+  #surveyLeftovers(strays: readonly PlaceID[], areKnown: boolean): void {
+    for (const id of strays)
+      this.#add('leftover', 'LEFTOVER', id, `Nothing refers to the place ${id}${areKnown ? '' : stays}`)
     for (const path of this.#driver.remains())
       this.#add('leftover', 'LEFTOVER', path, `"${path}" is of a place that is gone`)
     for (const path of this.#temporaries())
@@ -370,6 +400,10 @@ class Surveyor {
   #add(severity: StoreSeverity, code: StoreFindingCode, subject: string, message: string): void {
     this.#findings.push({severity, code, subject: printableText(subject), message})
   }
+}
+
+function usedPlaces({layers, containers}: StoreState): Set<string> {
+  return new Set([...[...layers.values()].map(({cacheID}) => cacheID), ...containers.flatMap(({places}) => places)])
 }
 
 function tooLarge(path: string, limit: number): ImgtoolError {

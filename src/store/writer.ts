@@ -14,15 +14,16 @@ import {stagingName} from '../driver/staging-name.ts'
 import {ImgtoolError} from '../errors.ts'
 import {parseDocument} from '../image/json.ts'
 import {familiarName, repositoryOf} from '../image/names.ts'
+import {defaultLimits} from '../limits.ts'
 import * as os from '../os/libc.ts'
 import {fromText, printableText} from '../text.ts'
 import {DataRoot, directoryMode} from './data-root.ts'
+import type {LayerRecord} from './layer-records.ts'
 import {
   configPath,
   containerFile,
   containersName,
   imageMetadataPath,
-  isID,
   layerFile,
   layerPath,
   layersName,
@@ -34,7 +35,9 @@ import {
 } from './layout.ts'
 import {attempt, writeNew} from './new-file.ts'
 import {NewLayer, type StoredLayer} from './new-layer.ts'
+import {readState} from './state.ts'
 import {StoreFiles} from './store-files.ts'
+import {knowsPlaces} from './strays.ts'
 
 /** What docker keeps of a container beside its places. */
 export interface ContainerFacts {
@@ -62,6 +65,8 @@ export class StoreWriter implements Disposable {
   readonly #driver: Driver
   /** No symlink of the store leads what is read out of it. */
   readonly #files: StoreFiles
+  /** Places of layers that this one has removed. */
+  readonly #freed = new Set<string>()
 
   /**
    * @param store docker's data-root; made where it is missing
@@ -173,10 +178,23 @@ export class StoreWriter implements Disposable {
    * with the {@link lock}.
    */
   removeLayer(chainID: Digest): void {
+    this.#freed.add(this.#line(`${layerPath(chainID)}/${layerFile.cacheID}`) ?? '')
     // A part of a layer under its name would be taken for the layer.
     const aside = `${temporaryName}/${stagingName(noTarget)}`
     this.#attempt(() => renameSync(join(this.#root, layerPath(chainID)), join(this.#root, aside)))
     this.#remove(aside)
+  }
+
+  /** Writes what a layer is, where its files say something else. Call with the {@link lock}. */
+  rewriteLayer({chainID, diffID, parent}: LayerRecord): void {
+    this.#write(`${layerPath(chainID)}/${layerFile.diffID}`, Buffer.from(diffID))
+    if (parent === undefined) this.#remove(`${layerPath(chainID)}/${layerFile.parent}`)
+    else this.#write(`${layerPath(chainID)}/${layerFile.parent}`, Buffer.from(parent))
+  }
+
+  /** Writes how many bytes the files of a layer have. Call with the {@link lock}. */
+  writeSize(chainID: Digest, size: number): void {
+    this.#write(`${layerPath(chainID)}/${layerFile.size}`, Buffer.from(String(size)))
   }
 
   /** Makes places those of a container, which keeps them and what they lie on. Call with the {@link lock}. */
@@ -212,14 +230,15 @@ export class StoreWriter implements Disposable {
    * Removes what killed runs left: places that nothing refers to and nobody has locked, and what was to become one, or a layer,
    * or a file. Call with the {@link lock}.
    *
-   * No place goes while a layer or a container does not say which one is its own: it could be any.
+   * While something is damaged that may have lost its place, only those of layers go that {@link removeLayer} has removed.
    *
    * @returns ids of the places
    */
   removeLeftovers(): string[] {
     const used = this.#usedPlaces()
-    const isLeft = (id: string) => used?.has(id) === false && !isOfBuilder(id) && !this.#driver.isLocked(id)
-    const left = this.#driver.list().filter(isLeft)
+    const isLeft = (id: string) => !used.has(id) && !isOfBuilder(id) && !this.#driver.isLocked(id)
+    const found = this.#driver.list().filter(isLeft)
+    const left = found.length > 0 && this.#knowsPlaces() ? found : found.filter((id) => this.#freed.has(id))
     for (const id of left) {
       // A run that made a container can have been killed while it was mounted.
       this.#driver.put(id)
@@ -241,13 +260,20 @@ export class StoreWriter implements Disposable {
     this.#files.close()
   }
 
-  /** Of layers, and of containers with what they begin from; undefined where one of them has lost its own. */
-  #usedPlaces(): Set<string> | undefined {
+  /** Of layers, and of containers with what they begin from. */
+  #usedPlaces(): Set<string> {
     const of = (directory: string, name: string) =>
-      this.#list(directory).map((entry) => ({entry, place: this.#line(`${directory}/${entry}/${name}`) ?? ''}))
-    const own = [...of(layersName, layerFile.cacheID), ...of(containersName, containerFile.mountID)]
-    if (own.some(({entry, place}) => isID(entry) && !isPlaceID(place))) return undefined
-    return new Set([...own, ...of(containersName, containerFile.initID)].map(({place}) => place))
+      this.#list(directory).map((entry) => this.#line(`${directory}/${entry}/${name}`) ?? '')
+    const {mountID, initID} = containerFile
+    return new Set([
+      ...of(layersName, layerFile.cacheID),
+      ...of(containersName, mountID),
+      ...of(containersName, initID),
+    ])
+  }
+
+  #knowsPlaces(): boolean {
+    return knowsPlaces(readState(this.#files, this.#driver.name, defaultLimits), this.#driver)
   }
 
   #readRepositories(): Map<string, Map<string, string>> {
