@@ -5,10 +5,10 @@ import {storeArgument, storeDriverFlag} from '../src/cli/store-options.ts'
 import {changeDocument, formatChanges} from '../src/view/changes.ts'
 
 export default class Changes extends BaseCommand<typeof Changes> {
-  static override readonly summary = 'List what a container has changed, in the data-root of a docker that is stopped.'
+  static override readonly summary = "List what a container has changed, in docker's data-root."
   static override readonly description =
     `As docker diff: A is added, C changed, D deleted; a directory is changed with anything that is in it. Of an image, what its topmost layer has changed.
-A container is known by its name, or the first 12 or more digits of its id: see imgtool store list. It works for the drivers overlay2, vfs and aufs, and nothing is written.`
+A container is known by its name, or the first 12 or more digits of its id: see imgtool store list. It works for the drivers overlay2, vfs and aufs, and nothing is written. No daemon is needed; while one runs, what its containers write meanwhile may be listed in part.`
   static override readonly args = {
     store: storeArgument,
     name: Args.string({description: 'container, or image', ignoreStdin: true, required: true}),

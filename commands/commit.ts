@@ -12,10 +12,11 @@ import {printableText} from '../src/text.ts'
 import {formatSize} from '../src/view/size.ts'
 
 export default class Commit extends BaseCommand<typeof Commit> {
-  static override readonly summary = 'Make an image of a container, in the data-root of a docker that is stopped.'
+  static override readonly summary = "Make an image of a container, in docker's data-root."
   static override readonly description =
     `As docker commit: what the container has written becomes a layer on those of its image, and what it was run with what the image runs with. The image goes to an archive, or with --tag alone into the data-root.
 The image is as old as the end of the container, or as one that imgtool mount --read-write made, so that the same container gives the same image. Where the image of the container is gone, its layers are enough, with a warning. It works for the drivers overlay2, vfs and aufs.
+No daemon is needed. While one runs on the data-root nothing can be added there, and in an archive the image of a container that runs may have what it writes meanwhile in part.
 DESTINATION is as for convert: FORMAT:PATH[:NAME], or a path that ends in .tar (docker-archive), .oci.tar (oci-archive) or a slash (oci).`
   static override readonly args = {
     store: storeArgument,

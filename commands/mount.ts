@@ -9,7 +9,7 @@ export default class Mount extends BaseCommand<typeof Mount> {
   static override readonly description =
     `The root file system appears in an empty directory, read-only, until imgtool umount.
 With --read-write an image is mounted as docker does for a container: what is written lands in a place of its own and stays in the data-root, registered as a container, so that nothing takes it for a leftover. Prints the container's id, by which it can be mounted again. Containers that docker made can be mounted, too; what an image and a container are both called is refused.
-Needs root, or a user namespace. No daemon may run on the data-root while this is called.`
+Needs root, or a user namespace. While a daemon runs on the data-root there is only reading, with a warning: what docker rmi removes is gone from the mount.`
   static override readonly args = {
     image: Args.string({
       description: 'name, or the first 12 or more digits of an image ID; or of a container',
@@ -34,7 +34,12 @@ Needs root, or a user namespace. No daemon may run on the data-root while this i
     const {image, mountpoint} = this.args
     const {driver, store} = this.flags
     const mount = this.flags['read-write'] ? mountContainer : mountImage
-    const result = await mount(store, image, mountpoint, {driver, limits: this.limits, signal: this.signal})
+    const result = await mount(store, image, mountpoint, {
+      driver,
+      limits: this.limits,
+      onWarning: (warning) => void this.warn(warning.message, warning.code),
+      signal: this.signal,
+    })
     this.say(`Mounted ${printableText(image)} on ${printableText(mountpoint)} with ${result.driver}`)
     if (result.container !== undefined) this.logLines([result.container])
     return {mountpoint, ...result}

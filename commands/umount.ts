@@ -8,7 +8,7 @@ export default class Umount extends BaseCommand<typeof Umount> {
   static override readonly summary = 'Unmount what imgtool mount mounted.'
   static override readonly description =
     `What was written stays in the data-root, with its container, unless --remove is given.
-Where the mount point is gone already, give the directory of the data-root that is still mounted, which imgtool mount and store check name. No daemon may run on the data-root.`
+Where the mount point is gone already, give the directory of the data-root that is still mounted, which imgtool mount and store check name. While a daemon runs on the data-root, only what shows an image can be unmounted.`
   static override readonly args = {
     mountpoint: Args.string({description: 'where it is mounted', ignoreStdin: true, required: true}),
   }

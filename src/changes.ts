@@ -33,8 +33,8 @@ interface Layered extends Pick<ListedChanges, 'containerID' | 'imageID'> {
 }
 
 /**
- * Lists what `docker diff` lists: of a container what it has changed, of an image what its topmost layer has. No daemon may run
- * on the store. Reads no contents; with overlay2 and aufs only directories that the layer has, with vfs two whole trees.
+ * Lists what `docker diff` lists: of a container what it has changed, of an image what its topmost layer has. What a
+ * daemon writes there meanwhile may be seen in part. Reads no contents; with overlay2 and aufs only directories that the layer has, with vfs two whole trees.
  *
  * @param store docker's data-root
  * @param name of a container, or the first 12 or more digits of its id; else of an image, likewise

@@ -48,7 +48,7 @@ export interface CommitResult {
  * what the image runs with. The image is as old as the container's end, or as a container that imgtool made, so that the same
  * container gives the same image. Of an image that is gone the layers are enough.
  *
- * No daemon may run on the store. The layer's tar is made in a file without a name in the temporary directory.
+ * While a daemon runs on the store nothing can be added to it, and what a container writes may be read in part. The layer's tar is made in a file without a name in the temporary directory.
  *
  * @param store docker's data-root
  * @param name of the container, or the first 12 or more digits of its id

@@ -33,7 +33,14 @@ export type {Entry, EntryKind} from './layer/tar/entry.ts'
 export type {EntrySink} from './layer/tar/parser.ts'
 export {defaultLimits, type Limits} from './limits.ts'
 export {type ListedFile, type ListOptions, listFiles, listLayer} from './list-files.ts'
-export {type MountResult, mountContainer, mountImage, type UnmountResult, unmountImage} from './mount-image.ts'
+export {
+  type MountOptions,
+  type MountResult,
+  mountContainer,
+  mountImage,
+  type UnmountResult,
+  unmountImage,
+} from './mount-image.ts'
 export {
   formatPlatform,
   openSource,

@@ -18,15 +18,21 @@ import {
 import {isPlaceID} from './driver/place-id.ts'
 import {ImgtoolError} from './errors.ts'
 import {findName, findStored, isImageID} from './find-stored.ts'
+import type {OnWarning} from './layer/change.ts'
 import {defaultLimits, type Limits} from './limits.ts'
 import {removeContainer, requireOwn} from './remove-stored.ts'
 import {type ContainerNames, findContainer, listContainers, type StoredContainer} from './store/containers.ts'
+import {hasDaemon} from './store/daemon.ts'
 import {lockStore} from './store/lock.ts'
-import type {LayerState, StoreState} from './store/state.ts'
+import type {ContainerState, LayerState, StoreState} from './store/state.ts'
 import {type ContainerFacts, StoreWriter} from './store/writer.ts'
 import {type KeptStore, openKeptStore, type StoreOptions} from './store-status.ts'
 import {type ByteString, printable, printableText, toText} from './text.ts'
 import {requireSystem} from './unpack.ts'
+
+export interface MountOptions extends StoreOptions {
+  readonly onWarning?: OnWarning | undefined
+}
 
 export interface MountResult {
   readonly driver: DriverName
@@ -37,7 +43,8 @@ export interface MountResult {
 }
 
 /**
- * Mounts an image or a container in an empty directory, for reading.
+ * Mounts an image or a container in an empty directory, for reading. A daemon may run on the data-root, with a warning: nobody
+ * keeps it from removing what is shown.
  *
  * @param wanted a name, or the first 12 or more digits of an image ID; else of a container, likewise
  * @throws {ImgtoolError} IMAGE_NOT_FOUND, IMAGE_AMBIGUOUS, IMAGE_USED for a container that is mounted, STORE_INVALID for what is
@@ -47,9 +54,10 @@ export async function mountImage(
   store: string,
   wanted: string,
   mountPoint: string,
-  options: StoreOptions = {},
+  options: MountOptions = {},
 ): Promise<MountResult> {
   using kept = await openKeptStore(store, options)
+  if (hasDaemon(store)) options.onWarning?.({code: 'DAEMON_RUNS', message: describeDaemon(store)})
   using _ = await lockStore(store, options.signal)
   const {driver} = kept
   const state = kept.readState()
@@ -61,6 +69,11 @@ export async function mountImage(
   const {imageID, top} = findTop(state, wanted)
   driver.mount(top.cacheID, mountPoint)
   return {driver: driver.name, imageID}
+}
+
+function describeDaemon(store: string): string {
+  const shown = printableText(store)
+  return `A docker daemon runs on "${shown}": what it removes is gone from the mount, and what it changes may be shown in part`
 }
 
 /**
@@ -206,17 +219,32 @@ export async function unmountImage(
   const {store, driver: name, id: mountID} = place
   using kept = await openKeptStore(store, {driver: name})
   const {driver} = kept
+  const container = await findContainerIn(kept, store, mountID, signal)
+  if (container === undefined) {
+    // Nothing changes in the data-root, so that a daemon may run on it.
+    requireShownHere(mountPoint, mount, place)
+    if (remove) throw refuse(mountPoint, nothingWritten)
+    unmount(mountPoint)
+    return {removed: false}
+  }
   using writer = new StoreWriter(store, driver)
   using _ = await writer.lock(signal)
   requireShownHere(mountPoint, mount, place)
-  const container = kept.readState().containers.find(({places}) => places[0] === mountID)
-  if (container === undefined && remove) throw refuse(mountPoint, nothingWritten)
-  if (container !== undefined && remove) requireOwn(kept.files, container)
+  if (remove) requireOwn(kept.files, container)
   unmount(mountPoint)
-  if (container === undefined) return {removed: false}
   driver.put(mountID)
   if (remove) removeContainer(writer, driver, container)
   return {container: container.id, removed: remove}
+}
+
+async function findContainerIn(
+  kept: KeptStore,
+  store: string,
+  mountID: PlaceID,
+  signal: AbortSignal | undefined,
+): Promise<ContainerState | undefined> {
+  using _ = await lockStore(store, signal)
+  return kept.readState().containers.find(({places}) => places[0] === mountID)
 }
 
 const nothingWritten = 'nothing can be written there, so that nothing can be removed'

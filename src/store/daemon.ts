@@ -12,10 +12,14 @@ const lockedFiles = ['volumes/metadata.db', 'buildkit/cache.db']
 
 /** @throws {ImgtoolError} STORE_IN_USE */
 export function requireNoDaemon(store: string): void {
-  const locked = lockedFiles.find((name) => isLocked(`${store}/${name}`))
-  if (locked === undefined) return
+  if (!hasDaemon(store)) return
   const message = `Cannot change the data-root "${printableText(store)}": a docker daemon runs on it`
   throw new ImgtoolError('STORE_IN_USE', message, {hint: 'Stop it first'})
+}
+
+/** Whether one runs there, as far as this process may see. */
+export function hasDaemon(store: string): boolean {
+  return lockedFiles.some((name) => isLocked(`${store}/${name}`))
 }
 
 function isLocked(path: string): boolean {

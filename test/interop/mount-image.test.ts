@@ -19,8 +19,10 @@ import {isMounted, listMounts, unmount} from '../../src/driver/mounts.ts'
 import type {ImgtoolError} from '../../src/errors.ts'
 import {mountContainer, mountImage, unmountImage} from '../../src/mount-image.ts'
 import {openSource, selectImage} from '../../src/open.ts'
+import * as os from '../../src/os/libc.ts'
 import {removeStoredImage} from '../../src/remove-stored.ts'
 import {listContainers, listStore} from '../../src/store-status.ts'
+import {fromText} from '../../src/text.ts'
 import {unpackImage} from '../../src/unpack.ts'
 import {bin, spawnImgtool} from '../helpers/cli.ts'
 import {write} from '../helpers/data-root.ts'
@@ -228,6 +230,29 @@ interopTest('what is still mounted of a run that was killed goes with the next o
   t.deepEqual(listMounts(store), [])
   await requireSound(t, store)
 })
+
+for (const driver of driverNames) {
+  interopTest(
+    `while a daemon runs, an image of ${driver} is mounted for reading, with a warning, and not to write to`,
+    async (t) => {
+      const {store, target} = await newStore(driver)
+      const locked = join(store, 'volumes/metadata.db')
+      write(locked, '')
+      const daemon = os.check(os.openAt(os.AT_FDCWD, fromText(locked), os.O_RDONLY), 'open', 'it')
+      t.is(os.lock(daemon), 0)
+      await t.throwsAsync(mountContainer(store, image, target), {code: 'STORE_IN_USE'})
+      const warnings: string[] = []
+      await mountImage(store, image, target, {onWarning: ({code}) => warnings.push(code)})
+      t.deepEqual(warnings, ['DAEMON_RUNS'])
+      t.true(readdirSync(target).length > 0)
+      t.deepEqual(await unmountImage(target), {removed: false})
+      os.close(daemon)
+      await mountImage(store, image, target, {onWarning: ({code}) => warnings.push(code)})
+      t.is(warnings.length, 1)
+      await unmountImage(target)
+    },
+  )
+}
 
 for (const driver of ['overlay2', 'aufs'] as const) {
   interopTest(
