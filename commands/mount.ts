@@ -16,7 +16,11 @@ Needs root, or a user namespace. While a daemon runs on the data-root there is o
       ignoreStdin: true,
       required: true,
     }),
-    mountpoint: Args.string({description: 'an empty directory', ignoreStdin: true, required: true}),
+    mountpoint: Args.string({
+      description: 'an empty directory, or a symlink to one',
+      ignoreStdin: true,
+      required: true,
+    }),
   }
   static override readonly flags = {
     driver: storeDriverFlag,

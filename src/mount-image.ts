@@ -8,6 +8,7 @@ import {writeInitLayer} from './driver/init-layer.ts'
 import {
   findMount,
   findMountOfPlace,
+  followMountPoint,
   listAllMounts,
   type Mount,
   mountBound,
@@ -43,7 +44,7 @@ export interface MountResult {
 }
 
 /**
- * Mounts an image or a container in an empty directory, for reading. A daemon may run on the data-root, with a warning: nobody
+ * Mounts an image or a container in an empty directory, or what a symlink to one leads to, for reading. A daemon may run on the data-root, with a warning: nobody
  * keeps it from removing what is shown.
  *
  * @param wanted a name, or the first 12 or more digits of an image ID; else of a container, likewise
@@ -60,14 +61,15 @@ export async function mountImage(
   if (hasDaemon(store)) options.onWarning?.({code: 'DAEMON_RUNS', message: describeDaemon(store)})
   using _ = await lockStore(store, options.signal)
   const {driver} = kept
+  const point = followMountPoint(mountPoint)
   const state = kept.readState()
   const container = findIdle(kept, state, wanted, options.limits)
   if (container !== undefined) {
-    driver.mount(container.place, mountPoint)
+    driver.mount(container.place, point)
     return {driver: driver.name, ...factsOf(container)}
   }
   const {imageID, top} = findTop(state, wanted)
-  driver.mount(top.cacheID, mountPoint)
+  driver.mount(top.cacheID, point)
   return {driver: driver.name, imageID}
 }
 
@@ -90,14 +92,15 @@ export async function mountContainer(
   options: StoreOptions = {},
 ): Promise<MountResult & {readonly container: string}> {
   using kept = await openKeptStore(store, options)
-  openMountPoint(mountPoint)[Symbol.dispose]()
+  const point = followMountPoint(mountPoint)
+  openMountPoint(point)[Symbol.dispose]()
   const {driver} = kept
   using writer = new StoreWriter(store, driver)
   using _ = await writer.lock(options.signal)
   const state = kept.readState()
   const idle = findIdle(kept, state, wanted, options.limits)
   if (idle !== undefined) {
-    showPlace(driver, idle.place, mountPoint)
+    showPlace(driver, idle.place, point)
     return {driver: driver.name, ...factsOf(idle)}
   }
   const {imageID, top} = findTop(state, wanted)
@@ -107,7 +110,7 @@ export async function mountContainer(
   try {
     makePlaces(driver, facts, top.cacheID)
     writer.addContainer(facts)
-    showPlace(driver, mountID, mountPoint)
+    showPlace(driver, mountID, point)
   } catch (error) {
     removeContainer(writer, driver, {id: facts.id, places: [mountID, facts.initID]})
     throw error
@@ -208,12 +211,13 @@ export async function unmountImage(
 ): Promise<UnmountResult> {
   requireSystem()
   const mount = findMountOf(mountPoint)
+  const point = toText(mount.point)
   const place = findPlace(mount)
   if (place === undefined) {
     const isUnion = /^(?:overlay|aufs|fuse\.fuse-overlayfs)$/.test(mount.type)
     if (!isUnion) throw refuse(mountPoint, 'it is no image that is mounted there')
     if (remove) throw refuse(mountPoint, nothingWritten)
-    unmount(mountPoint)
+    unmount(point)
     return {removed: false}
   }
   const {store, driver: name, id: mountID} = place
@@ -224,14 +228,14 @@ export async function unmountImage(
     // Nothing changes in the data-root, so that a daemon may run on it.
     requireShownHere(mountPoint, mount, place)
     if (remove) throw refuse(mountPoint, nothingWritten)
-    unmount(mountPoint)
+    unmount(point)
     return {removed: false}
   }
   using writer = new StoreWriter(store, driver)
   using _ = await writer.lock(signal)
   requireShownHere(mountPoint, mount, place)
   if (remove) requireOwn(kept.files, container)
-  unmount(mountPoint)
+  unmount(point)
   driver.put(mountID)
   if (remove) removeContainer(writer, driver, container)
   return {container: container.id, removed: remove}
@@ -275,7 +279,7 @@ function requireShownHere(mountPoint: string, mount: Mount, {path, isHidden}: Fo
 
 function findMountOf(mountPoint: string): Mount {
   try {
-    const mount = findMount(resolve(mountPoint))
+    const mount = findMount(resolve(mountPoint)) ?? findMount(resolve(followMountPoint(mountPoint)))
     if (mount !== undefined) return mount
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error

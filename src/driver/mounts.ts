@@ -1,5 +1,5 @@
 /** What is mounted where, mount points, and how something is unmounted. */
-import {readdirSync, readFileSync, readlinkSync, realpathSync} from 'node:fs'
+import {lstatSync, readdirSync, readFileSync, readlinkSync, realpathSync} from 'node:fs'
 import {basename, dirname, join} from 'node:path'
 import {ImgtoolError} from '../errors.ts'
 import * as os from '../os/libc.ts'
@@ -100,6 +100,15 @@ function realPlace(path: string): string {
   return join(realpathSync(dirname(path)), basename(path))
 }
 
+/** Where a mount point is that the user named by a symlink, which mount(8) follows. */
+export function followMountPoint(path: string): string {
+  try {
+    return lstatSync(path).isSymbolicLink() ? realpathSync(path) : path
+  } catch {
+    return path
+  }
+}
+
 /** An empty directory that something can be mounted on. */
 export interface MountPoint extends Disposable {
   /** O_PATH. */
@@ -116,9 +125,9 @@ export function openMountPoint(path: string): MountPoint {
   const refuse = (code: 'TARGET_INVALID' | 'TARGET_EXISTS', why: string, hint: string) =>
     new ImgtoolError(code, `Cannot mount on "${printableText(path)}": ${why}`, {hint})
   const descriptor = os.openAt(os.AT_FDCWD, fromText(path), os.O_PLACE)
-  if (descriptor === os.ENOENT || descriptor === os.ENOTDIR) {
-    throw refuse('TARGET_INVALID', 'it is not a directory', `Make it first: mkdir -p '${printableText(path)}'`)
-  }
+  if (descriptor === os.ENOENT)
+    throw refuse('TARGET_INVALID', 'it is not there', `Make it first: mkdir -p '${printableText(path)}'`)
+  if (descriptor === os.ENOTDIR) throw refuse('TARGET_INVALID', 'it is not a directory', 'Give an empty directory')
   os.check(descriptor, 'open the mount point', fromText(path))
   const close = () => os.close(descriptor)
   try {

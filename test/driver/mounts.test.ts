@@ -2,7 +2,7 @@ import {mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync} from 'node:f
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
 import test from 'ava'
-import {isMounted, listMounts, openMountPoint, parseMounts, unmount} from '../../src/driver/mounts.ts'
+import {followMountPoint, isMounted, listMounts, openMountPoint, parseMounts, unmount} from '../../src/driver/mounts.ts'
 import {fromText} from '../../src/text.ts'
 
 const scratch = mkdtempSync(join(tmpdir(), 'imgtool-mounts-'))
@@ -50,6 +50,7 @@ test('only an empty directory can be mounted on', (t) => {
   mkdirSync(path('full/inside'), {recursive: true})
   writeFileSync(path('file'), '')
   symlinkSync('empty', path('link'))
+  symlinkSync('nothing', path('loose'))
   openMountPoint(path('empty'))[Symbol.dispose]()
   for (const [name, code] of [
     ['absent', 'TARGET_INVALID'],
@@ -59,6 +60,19 @@ test('only an empty directory can be mounted on', (t) => {
   ] as const) {
     t.throws(() => openMountPoint(path(name)), {code}, name)
   }
+  t.like(
+    t.throws(() => openMountPoint(path('absent'))),
+    {details: {hint: `Make it first: mkdir -p '${path('absent')}'`}},
+  )
+  t.like(
+    t.throws(() => openMountPoint(path('loose'))),
+    {details: {hint: 'Give an empty directory'}},
+  )
+  openMountPoint(followMountPoint(path('link')))[Symbol.dispose]()
+  t.deepEqual(
+    ['loose', 'file', 'absent'].map((name) => followMountPoint(path(name))),
+    ['loose', 'file', 'absent'].map(path),
+  )
 })
 
 const rootTest = process.getuid?.() === 0 ? test : test.skip

@@ -232,6 +232,21 @@ interopTest('what is still mounted of a run that was killed goes with the next o
 })
 
 for (const driver of driverNames) {
+  interopTest(`an image of ${driver} is mounted where a symlink leads, and unmounted there`, async (t) => {
+    const {store, target, folder} = await newStore(driver)
+    const link = join(folder, 'link')
+    symlinkSync('target', link)
+    await mountImage(store, image, link)
+    t.true(isMounted(target))
+    t.deepEqual(await unmountImage(link), {removed: false})
+    t.false(isMounted(target))
+    const {container} = await mountContainer(store, image, link)
+    writeFileSync(join(target, 'new'), 'written')
+    t.deepEqual(await unmountImage(link, {remove: true}), {container, removed: true})
+    t.false(isMounted(target))
+    await requireSound(t, store)
+  })
+
   interopTest(
     `while a daemon runs, an image of ${driver} is mounted for reading, with a warning, and not to write to`,
     async (t) => {
