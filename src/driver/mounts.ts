@@ -1,6 +1,7 @@
 /** What is mounted where, mount points, and how something is unmounted. */
 import {lstatSync, readdirSync, readFileSync, readlinkSync, realpathSync} from 'node:fs'
 import {basename, dirname, join} from 'node:path'
+import process from 'node:process'
 import {ImgtoolError} from '../errors.ts'
 import * as os from '../os/libc.ts'
 import * as mounting from '../os/mount.ts'
@@ -178,7 +179,8 @@ export function unmount(path: string): void {
     const users = [...mountsInside(place), ...processesIn(place)]
     const by = users.length === 0 ? '' : ` by ${summarize(users)}`
     throw new ImgtoolError('SYSTEM_ERROR', `Cannot ${action}: it is used${by}`, {
-      hint: 'End what uses it, then try again',
+      hint:
+        users.length === 0 && isHeldBy('/proc/self', place) ? 'Run it elsewhere' : 'End what uses it, then try again',
     })
   }
   if (result === os.EPERM) {
@@ -198,23 +200,30 @@ function mountsInside(place: string): string[] {
   return points.filter((point) => point !== own).map((point) => `the mount "${printable(point)}"`)
 }
 
-/** Programs that work in a directory, or have something open there, as far as this user may see. */
+/** Other programs that work in a directory, or have something open there, as far as this user may see. */
 function processesIn(place: string): string[] {
-  const isInside = (path: string) => path === place || path.startsWith(`${place}/`)
-  const ids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
-  const users = ids.filter((id) => heldBy(`/proc/${id}`).some(isInside))
+  const own = ownProcesses()
+  const ids = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && !own.includes(Number(name)))
+  const users = ids.filter((id) => isHeldBy(`/proc/${id}`, place))
   return users.map((id) => `${printable(readOr(`/proc/${id}/comm`, 'process').trim())} (${id})`)
 }
 
+/** They end with the run, and nobody can end them before. */
+function ownProcesses(): number[] {
+  // bin/run.js starts itself again where the Node is too old.
+  return process.env.IMGTOOL_REEXEC === undefined ? [process.pid] : [process.pid, process.ppid]
+}
+
 /** @see proc(5) */
-function heldBy(directory: string): string[] {
+function isHeldBy(directory: string, place: string): boolean {
   const links = ['cwd', 'root', 'exe', ...list(`${directory}/fd`).map((name) => `fd/${name}`)]
-  return links.flatMap((name) => {
+  return links.some((name) => {
     try {
-      return [readlinkSync(`${directory}/${name}`)]
+      const path = readlinkSync(`${directory}/${name}`)
+      return path === place || path.startsWith(`${place}/`)
     } catch {
       // Somebody else's, a kernel thread's, or gone.
-      return []
+      return false
     }
   })
 }

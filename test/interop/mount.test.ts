@@ -9,6 +9,7 @@ import {aufsDialect, type Dialect, overlayDialect} from '../../src/driver/dialec
 import {mountAufs} from '../../src/driver/mount-aufs.ts'
 import {mountOverlay, type OverlayMount} from '../../src/driver/mount-overlay.ts'
 import {isMounted, listMounts, unmount} from '../../src/driver/mounts.ts'
+import {spawnImgtool} from '../helpers/cli.ts'
 import {Disk} from '../helpers/disk.ts'
 import {deletions, type HandMadeLayer, readTree, writeLayers} from '../helpers/hand-made-layers.ts'
 import {interopTest} from '../helpers/interop.ts'
@@ -244,10 +245,14 @@ interopTest('a place that is used is not unmounted, and who uses it is said', as
     await once(sleeper, 'spawn')
     const message = new RegExp(`: it is used by sleep \\(${sleeper.pid}\\)$`)
     t.throws(() => unmount(target), {code: 'SYSTEM_ERROR', message})
+    const {stderr} = await spawnImgtool(['umount', '.'], {cwd: target})
+    t.regex(stderr.split('\n')[0]!, message)
   } finally {
     sleeper.kill()
     await once(sleeper, 'exit')
   }
+  const {stderr} = await spawnImgtool(['umount', '.'], {cwd: target})
+  t.regex(stderr, /: it is used\nHint: Run it elsewhere\n/)
   const inner = join(target, 'inner')
   mountOverlay({lowers: [at('other')], target: inner, userxattr: false})
   t.deepEqual(
