@@ -39,3 +39,13 @@ export function printable(bytes: ByteString): string {
   if (isText(bytes)) return printableText(toText(bytes))
   return bytes.replace(/[^\x20-\x7e]/g, (byte) => `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`)
 }
+
+/**
+ * Whether a message names something itself: in quotes, with or without the slash of the root, because a name alone may be a
+ * part of any word.
+ *
+ * @param name printable, as in the message
+ */
+export function quotes(message: string, name: string): boolean {
+  return message.includes(`"${name}"`) || message.includes(`"/${name}"`)
+}

@@ -7,7 +7,7 @@ import {constants} from 'node:os'
 import process from 'node:process'
 import {describeSystemError} from '../archive/system-error.ts'
 import {type ErrorCode, type ErrorDetails, ImgtoolError, isImgtoolError} from '../errors.ts'
-import {printable, printableText} from '../text.ts'
+import {printable, printableText, quotes} from '../text.ts'
 import {explainUsage} from './usage-error.ts'
 
 /**
@@ -95,16 +95,11 @@ function bugLines(error: unknown): string[] {
 function place(error: ImgtoolError): string {
   const {archive, layer, entry} = error.details
   const parts: string[] = []
-  if (archive !== undefined) parts.push(`archive ${printableText(archive)}`)
-  if (layer !== undefined) parts.push(`layer ${layer}`)
-  if (entry !== undefined) parts.push(`entry ${printable(entry)}`)
-  const unsaid = parts.filter((part) => !mentions(error.message, part))
-  return unsaid.length === 0 ? '' : ` (${unsaid.join(', ')})`
-}
-
-function mentions(message: string, part: string): boolean {
-  const [kind, ...name] = part.split(' ')
-  return kind === 'layer' ? new RegExp(`\\b${part}\\b`).test(message) : message.includes(name.join(' '))
+  if (archive !== undefined && !quotes(error.message, printableText(archive)))
+    parts.push(`archive ${printableText(archive)}`)
+  if (layer !== undefined && !new RegExp(`\\blayer ${layer}\\b`).test(error.message)) parts.push(`layer ${layer}`)
+  if (entry !== undefined && !quotes(error.message, printable(entry))) parts.push(`entry ${printable(entry)}`)
+  return parts.length === 0 ? '' : ` (${parts.join(', ')})`
 }
 
 function exitCode(error: ImgtoolError): number {

@@ -1,5 +1,5 @@
 /** What a verification found. */
-import {printable, printableText} from '../text.ts'
+import {printable, printableText, quotes} from '../text.ts'
 import type {Evidence, Finding, Severity, Verification} from '../verify.ts'
 import {formatSize} from './size.ts'
 import {formatCount} from './text.ts'
@@ -79,13 +79,19 @@ function formatFinding(finding: Finding): string[] {
 
 /** The image and the layer, and a member or an entry that the message does not name. */
 function formatPlace({image, layer, member, entry, message}: Finding): string {
-  const parts = [
-    ...(image === undefined ? [] : [printableText(image)]),
-    ...(layer === undefined ? [] : [`layer ${layer}`]),
-    ...[member, entry].filter((name) => name !== undefined).map(printable),
+  const unnamed = (...names: (string | undefined)[]) => names.filter((name) => name && !says(message, name))
+  const isLayerSaid = layer === undefined || new RegExp(`\\blayer ${layer}\\b`).test(message)
+  const unsaid = [
+    ...unnamed(image && printableText(image)),
+    ...(isLayerSaid ? [] : [`layer ${layer}`]),
+    ...unnamed(member && printable(member), entry && printable(entry)),
   ]
-  const unsaid = parts.filter((part) => !message.includes(part))
   return unsaid.length === 0 ? '' : ` (${unsaid.join(', ')})`
+}
+
+/** Ids are words of a message, and long enough to be nothing else; other names are quoted in it. */
+function says(message: string, name: string): boolean {
+  return quotes(message, name) || (/^[0-9a-f]{64}$/.test(name) && message.includes(name))
 }
 
 function formatEvidence(what: string, evidence: Evidence | undefined): string[] {

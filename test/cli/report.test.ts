@@ -35,6 +35,14 @@ test('layer 1 is not taken as said where the message says layer 12', (t) => {
   t.is(reportError(error, quiet).text, 'Error: Cannot read layer 12 (layer 1)\n')
 })
 
+test('a name is taken as said where it is quoted, and not where it is a part of a word', (t) => {
+  const details = {archive: 'l', entry: 'blob'}
+  const error = new ImgtoolError('BLOB_MISSING', 'Cannot find layer 0 of blobs', details)
+  t.is(reportError(error, quiet).text, 'Error: Cannot find layer 0 of blobs (archive l, entry blob)\n')
+  for (const message of ['Cannot read "blob" of "l"', 'Cannot read "/blob" of "l"'])
+    t.is(reportError(new ImgtoolError('BLOB_MISSING', message, details), quiet).text, `Error: ${message}\n`)
+})
+
 test('errors of usage point to the help and exit with 2', (t) => {
   const report = reportError(new ImgtoolError('REFERENCE_INVALID', 'Cannot read it'), {...quiet, command: 'tree'})
   t.is(report.text, 'Error: Cannot read it\nSee: imgtool tree --help\n')

@@ -34,6 +34,16 @@ test('a verification is a line, and below it the findings, the worst first', (t)
   ])
 })
 
+test('a place is left out only where the message names it, not where it is a part of another word', (t) => {
+  const line = (finding: Pick<Finding, 'message' | 'image' | 'layer' | 'member' | 'entry'>) =>
+    formatVerification({...verification, findings: [{severity: 'note', code: 'HISTORY_ABSENT', ...finding}]})[1]
+  const message = 'Cannot find layer 12 of "app" and of "/etc/x"'
+  t.true(line({message, image: 'a', layer: 1, member: 'pp', entry: 'x'})?.endsWith(' (a, layer 1, pp, x)'))
+  t.is(line({message, image: 'app', layer: 12, entry: 'etc/x'}), `  note: ${message}`)
+  const id = 'a1'.repeat(32)
+  t.is(line({message: `The v1 layer ${id} is odd`, member: id}), `  note: The v1 layer ${id} is odd`)
+})
+
 test('quiet leaves out what is no error', (t) => {
   t.is(formatVerification(verification, {quiet: true}).length, 4)
 })
