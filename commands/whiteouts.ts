@@ -3,6 +3,7 @@ import {BaseCommand} from '../src/cli/base-command.ts'
 import {checkCompressor, compressorFlags} from '../src/cli/compression-flags.ts'
 import {forceFlag} from '../src/cli/shared-options.ts'
 import {checkFile, compressionByName, standardOutput} from '../src/destination.ts'
+import {standardInput} from '../src/reference.ts'
 import {printableText} from '../src/text.ts'
 import {formatSize} from '../src/view/size.ts'
 import {formatCount} from '../src/view/text.ts'
@@ -58,6 +59,7 @@ With --lower the layer is translated in view of those below it: deletions that h
     const compression = isTar ? compressionByName(target) : 'none'
     if (isTar) checkCompressor(compression, {compressor, level})
     if (isTar && target === standardOutput) this.requirePipe()
+    if (from === 'tar' && source === standardInput) this.requireInput()
     const {translateLayer} = await import('../src/whiteouts.ts')
     // From here on a signal has something to clean up; before, it simply ends the process.
     const {signal} = this

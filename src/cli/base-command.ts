@@ -6,7 +6,7 @@ import {ImgtoolError} from '../errors.ts'
 import type {Platform} from '../image/model.ts'
 import type {Limits} from '../limits.ts'
 import {openSource, parsePlatform, type Source} from '../open.ts'
-import {parseReference, type Reference} from '../reference.ts'
+import {parseReference, type Reference, standardInput} from '../reference.ts'
 import {printableText} from '../text.ts'
 import {formatJSON} from '../view/json.ts'
 import {parseLimits} from './limit-flag.ts'
@@ -152,6 +152,14 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
     this.expectReader()
   }
 
+  /** Nobody types an archive: a run that waits for one only looks as if it hung. */
+  protected requireInput(): void {
+    if (!process.stdin.isTTY) return
+    throw new ImgtoolError('REFERENCE_INVALID', 'Cannot read an archive from a terminal', {
+      hint: 'Pipe it, or give a file instead of -',
+    })
+  }
+
   /** From here on it is a failure when nobody reads standard output to its end, until the run has succeeded. */
   protected expectReader(): void {
     process.exitCode = exitCodes.unwritten
@@ -169,6 +177,7 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
   /** Does what begins with opening an archive, and says in an error what to type instead. Existing files win over names behind a colon. */
   protected async opening<Result>(text: string, open: (reference: Reference) => Promise<Result>): Promise<Result> {
     const reference = parseReference(text, existsSync)
+    if (reference.path === standardInput && reference.transport !== 'docker-root') this.requireInput()
     try {
       return await open(reference)
     } catch (error) {

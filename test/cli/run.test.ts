@@ -1,4 +1,4 @@
-import {spawn} from 'node:child_process'
+import {spawn, spawnSync} from 'node:child_process'
 import {once} from 'node:events'
 import {mkdir, mkdtemp, rm, writeFile} from 'node:fs/promises'
 import {tmpdir} from 'node:os'
@@ -238,6 +238,20 @@ test('an archive comes by standard input, named images too', async (t) => {
   const {stdout: direct} = await spawnImgtool(['list', '-q', '--no-trunc', `${several}:shop/db:1`])
   t.deepEqual(stdout, direct)
   t.is((await spawnShell('$IMGTOOL list -:@0 <"$ARCHIVE"', {env: {ARCHIVE: several}})).status, 0)
+})
+
+const terminalTest =
+  spawnSync('script', ['--version']).error === undefined && process.platform === 'linux' ? test : test.skip
+
+terminalTest('no archive is awaited from a terminal', async (t) => {
+  for (const command of ['list -', 'tree docker-archive:-:app', 'verify -', 'whiteouts --from tar --to aufs - x']) {
+    const {stdout} = await spawnShell(`script -qec "$IMGTOOL ${command}; echo \\$?" /dev/null`)
+    t.regex(
+      stdout.toString(),
+      /^Error: Cannot read an archive from a terminal\r\nHint: Pipe it.*\r\nSee: .*\r\n2\r\n$/s,
+      command,
+    )
+  }
 })
 
 test('a missing argument is not taken from standard input', async (t) => {
