@@ -260,6 +260,20 @@ test('a layout with a file that may not be read is refused', async (t) => {
   }
 })
 
+test('a directory that may not be read is named where it is one of a layout, and does not matter elsewhere', async (t) => {
+  const there = bench(t)
+  const layout = writeMembers(join(there.root, 'layout'), ociMembers([app]))
+  const other = writeMembers(join(there.root, 'other'), [{name: 'blobs/sha256/x'}])
+  const list = async (path: string) => {
+    chmodSync(join(path, 'blobs'), 0)
+    const error = errorOf(t, await asUser(t, ['list', path, '--json']))
+    chmodSync(join(path, 'blobs'), 0o755)
+    return error
+  }
+  t.like(await list(layout), {code: 'PERMISSION_DENIED', entry: 'blobs'})
+  t.is((await list(other)).code, 'FORMAT_UNKNOWN')
+})
+
 mountTest('a full disk is refused, and has its space back', async (t) => {
   const there = bench(t)
   mountTmpfs(t, there.work, 'size=1m')

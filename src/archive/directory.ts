@@ -3,7 +3,7 @@ import {constants, type Dirent} from 'node:fs'
 import {type FileHandle, lstat, open, readdir, readlink} from 'node:fs/promises'
 import {ImgtoolError} from '../errors.ts'
 import {checkLimit, type Limits} from '../limits.ts'
-import {type ByteString, printable} from '../text.ts'
+import {type ByteString, fromText, printable} from '../text.ts'
 import type {Blob, Member} from './archive.ts'
 import {rangeBlob} from './file-range.ts'
 import {addMember} from './names.ts'
@@ -12,25 +12,44 @@ import {explainSystemError} from './system-error.ts'
 /** Deepest level a saved image has: `blobs/sha256/<hex>`; a directory that is no image must not be walked to its ends. */
 const maximumDepth = 3
 
+/** What every form of a saved image has one of at its top. */
+const topOfImage = /^(?:index\.json|manifest\.json|oci-layout|repositories|[0-9a-f]{64})$/
+
 /**
  * Indexes a directory. Links are recorded, never followed: they are resolved among the members like those of a tar.
  *
- * @returns members in alphabetical order, to be the same on every file system
+ * @returns members in alphabetical order, to be the same on every file system. Of what cannot be an image all that can be read:
+ *   it is only to be said what it is, and in `/` files of processes go while they are looked at
  */
 export async function indexDirectory(root: string, limits: Limits): Promise<Map<ByteString, Member>> {
   const members = new Map<ByteString, Member>()
+  const top = await list(root, '')
+  const mustRead = top.some(({name}) => topOfImage.test(name))
+  const read = async <Result>(path: ByteString, reading: Promise<Result>): Promise<Result | undefined> => {
+    try {
+      return await reading
+    } catch (error) {
+      if (mustRead) throw explainSystemError(error, printable(fromText(`${root}/`) + path), {entry: path})
+      return undefined
+    }
+  }
   const open: ByteString[] = ['']
   for (let directory = open.pop(); directory !== undefined; directory = open.pop()) {
-    const entries = await readdir(at(root, directory), {encoding: 'latin1', withFileTypes: true})
-    entries.sort((a, b) => (a.name < b.name ? -1 : 1))
+    const entries = directory === '' ? top : ((await read(directory, list(root, directory))) ?? [])
     for (const entry of entries) {
       checkLimit(limits, 'members', members.size + 1, 'files in the directory')
       const path = directory === '' ? entry.name : `${directory}/${entry.name}`
-      addMember(members, await toMember(root, path, entry))
+      const member = await read(path, toMember(root, path, entry))
+      if (member !== undefined) addMember(members, member)
       if (entry.isDirectory() && path.split('/').length < maximumDepth) open.push(path)
     }
   }
   return members
+}
+
+async function list(root: string, directory: ByteString): Promise<Dirent[]> {
+  const entries = await readdir(at(root, directory), {encoding: 'latin1', withFileTypes: true})
+  return entries.sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
 /** The path of a member, whose bytes need not be UTF-8. */

@@ -53,6 +53,12 @@ test('refuses a fifo in place of a document, and does not wait for a writer', as
   await t.throwsAsync(imagesIn(directory), {code: 'ARCHIVE_INVALID'})
 })
 
+const linuxTest = process.platform === 'linux' ? test : test.skip
+
+linuxTest('says of a directory whose files come and go that it is no image', async (t) => {
+  await t.throwsAsync(imagesIn('/proc'), {code: 'FORMAT_UNKNOWN'})
+})
+
 test('refuses a fifo, a link or a directory that took the place of a file since', async (t) => {
   for (const put of [
     (path: string) => execFileSync('mkfifo', [path]),
