@@ -1,5 +1,6 @@
 import {BaseCommand} from '../src/cli/base-command.ts'
 import {explainEstimates, measureImages} from '../src/cli/measure.ts'
+import type {ErrorDocument} from '../src/cli/report.ts'
 import {
   archivesArgument,
   exactSizesFlag,
@@ -15,6 +16,8 @@ import {formatList, formatListIDs, type ListedImage, listedImage} from '../src/v
 
 export default class List extends BaseCommand<typeof List> {
   static override readonly summary = 'List the images of archives.'
+  static override readonly description =
+    'Of several archives those that can be read are listed, and the others are errors; with --json, in "errors".'
   static override readonly args = {archives: archivesArgument}
   static override readonly flags = {
     'exact-sizes': exactSizesFlag,
@@ -29,15 +32,21 @@ export default class List extends BaseCommand<typeof List> {
     '$ docker save app | <%= config.bin %> <%= command.id %> - --json | jq -r ".images[].names[]"',
   ]
 
-  override async run(): Promise<{images: readonly ListedImage[]}> {
+  override async run(): Promise<{images: readonly ListedImage[]; errors: readonly ErrorDocument[]}> {
+    const {archives} = this.args
     const images: ListedImage[] = []
-    for (const text of this.args.archives) {
-      await using source = await this.open(text)
-      images.push(...(await this.listImages(source)))
+    const errors: ErrorDocument[] = []
+    for (const text of archives) {
+      const listed = await this.tryArchive(archives, async () => {
+        await using source = await this.open(text)
+        return await this.listImages(source)
+      })
+      if ('error' in listed) errors.push(listed.error)
+      else images.push(...listed.result)
     }
     const full = this.flags['no-trunc']
     this.logLines(this.flags.quiet ? formatListIDs(images, {full}) : formatList(images, {full}))
-    return {images}
+    return {images, errors}
   }
 
   private async listImages(source: Source): Promise<ListedImage[]> {

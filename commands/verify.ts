@@ -1,7 +1,7 @@
 import process from 'node:process'
 import {Flags} from '@oclif/core'
 import {BaseCommand} from '../src/cli/base-command.ts'
-import {exitCodes, reportError, wantsDebug} from '../src/cli/report.ts'
+import {exitCodes} from '../src/cli/report.ts'
 import {archivesArgument} from '../src/cli/shared-options.ts'
 import {ImgtoolError} from '../src/errors.ts'
 import {formatVerification, type VerifiedArchive, verifiedDocument} from '../src/view/verify.ts'
@@ -44,26 +44,17 @@ Exits with 3 when something is wrong, and with 1 when an archive cannot be read 
   }
 
   private async verify(text: string, integrity: string | undefined, signal: AbortSignal): Promise<VerifiedArchive> {
-    try {
-      const options = {...this.platform, integrity, limits: this.limits, signal}
-      const {isSound, verifyArchive} = await loadVerifier()
-      const verification = await this.opening(text, (reference) => verifyArchive(reference, options))
-      const {quiet} = this.flags
-      if (!quiet || !isSound(verification)) this.logLines(formatVerification(verification, {quiet}))
-      return verifiedDocument(verification)
-    } catch (error) {
-      // One archive alone fails as it does with every command; with several, the others are still to be verified.
-      if (this.args.archives.length === 1 || !isOfArchive(error)) throw error
-      const report = reportError(error, {debug: wantsDebug(this.argv)})
-      if (!this.jsonEnabled()) process.stderr.write(report.text)
-      return {archive: text, status: 'unreadable', error: report.json.error}
-    }
+    const options = {...this.platform, integrity, limits: this.limits, signal}
+    const {isSound, verifyArchive} = await loadVerifier()
+    const read = await this.tryArchive(this.args.archives, () =>
+      this.opening(text, (reference) => verifyArchive(reference, options)),
+    )
+    if ('error' in read) return {archive: text, status: 'unreadable', error: read.error}
+    const {quiet} = this.flags
+    if (!quiet || !isSound(read.result)) this.logLines(formatVerification(read.result, {quiet}))
+    return verifiedDocument(read.result)
   }
 }
 
 /** oclif loads every command to know them all; what only this one needs is loaded when it runs. */
 const loadVerifier = () => import('../src/verify.ts')
-
-function isOfArchive(error: unknown): boolean {
-  return error instanceof ImgtoolError && error.code !== 'INTERRUPTED' && error.code !== 'REFERENCE_INVALID'
-}

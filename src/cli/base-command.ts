@@ -12,7 +12,7 @@ import {formatJSON} from '../view/json.ts'
 import {parseLimits} from './limit-flag.ts'
 import {nameArchive} from './name-archive.ts'
 import {hintAtOpening} from './open-hint.ts'
-import {exitCodes, isOn, reportError, wantsDebug} from './report.ts'
+import {type ErrorDocument, exitCodes, isOn, reportError, wantsDebug} from './report.ts'
 import {Warnings} from './warnings.ts'
 
 type FlagsOf<T extends typeof Command> = Interfaces.InferredFlags<(typeof BaseCommand)['baseFlags'] & T['flags']>
@@ -165,6 +165,31 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
     process.exitCode = exitCodes.unwritten
   }
 
+  /**
+   * Does something with one of several archives, so that one that cannot be read costs the others nothing: its error is printed
+   * at once, and the run goes on and fails in the end. One archive alone fails as it does with every command.
+   *
+   * @param archive is named in the error. @default the last one that was opened
+   * @returns what was done, or the error as a document
+   * @throws whatever is not about the archive: misuse, interruption, a bug
+   */
+  protected async tryArchive<Result>(
+    archives: readonly string[],
+    work: () => Promise<Result>,
+    archive?: string,
+  ): Promise<{readonly result: Result} | {readonly error: ErrorDocument}> {
+    try {
+      return {result: await work()}
+    } catch (error) {
+      const known = nameArchive(error, archive ?? this.#archive)
+      if (archives.length === 1 || !isAboutArchive(known)) throw error
+      const report = reportError(known, {debug: wantsDebug(this.argv)})
+      if (!this.jsonEnabled()) process.stderr.write(report.text)
+      process.exitCode = exitCodes.failed
+      return {error: report.json.error}
+    }
+  }
+
   /** Opens what a reference names, with its oddities as warnings. The caller closes it. */
   protected async open(text: string): Promise<Source> {
     this.#archive = undefined
@@ -193,6 +218,10 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
     this.#signal ??= signalOfProcess()
     return this.#signal
   }
+}
+
+function isAboutArchive(error: unknown): boolean {
+  return error instanceof ImgtoolError && error.code !== 'INTERRUPTED' && error.code !== 'REFERENCE_INVALID'
 }
 
 function signalOfProcess(): AbortSignal {

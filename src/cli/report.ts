@@ -16,12 +16,15 @@ import {explainUsage} from './usage-error.ts'
  */
 export const exitCodes = {failed: 1, usage: 2, wrong: 3, unwritten: 74} as const
 
+/** An error, as `--json` prints it. */
+export type ErrorDocument = Readonly<Record<string, string | number>>
+
 export interface Report {
   readonly exitCode: number
   /** Lines for standard error, each ended. */
   readonly text: string
   /** For standard output with `--json`. */
-  readonly json: {readonly error: Readonly<Record<string, string | number>>}
+  readonly json: {readonly error: ErrorDocument}
 }
 
 /**
@@ -108,7 +111,7 @@ function exitCode(error: ImgtoolError): number {
   return 128 + (constants.signals[error.details.actual as NodeJS.Signals] ?? constants.signals.SIGINT)
 }
 
-function errorDocument(error: ImgtoolError | undefined, original: unknown): Record<string, string | number> {
+function errorDocument(error: ImgtoolError | undefined, original: unknown): ErrorDocument {
   if (error === undefined) return {code: 'INTERNAL', message: messageOf(original)}
   const {hint, archive, layer, entry, expected, actual} = error.details
   const details: Pick<ErrorDetails, 'hint' | 'archive' | 'layer' | 'entry' | 'expected' | 'actual'> = {

@@ -1,9 +1,9 @@
 import test from 'ava'
 import {formatPlatform} from '../../src/open.ts'
 import type {ListedImage} from '../../src/view/list.ts'
-import {imgtool} from '../helpers/cli.ts'
+import {imgtool, spawnImgtool} from '../helpers/cli.ts'
 import {expected, fixture} from '../helpers/fixtures.ts'
-import {dockerMembers, tarOf, writeScratch} from '../helpers/image.ts'
+import {damagedLayer, dockerMembers, tarOf, writeScratch} from '../helpers/image.ts'
 
 for (const [name, archive] of Object.entries(expected)) {
   test.serial(`list knows every image of ${name}`, async (t) => {
@@ -82,4 +82,40 @@ test.serial('estimates are explained after text, and nowhere else', async (t) =>
     t.is((await imgtool(command, fixture('docker-20.10-one.tar'))).stderr, '')
   }
   t.is((await imgtool('tree', name, '--dot')).stderr, '')
+})
+
+test('list goes on after an archive that cannot be read, and fails', async (t) => {
+  const [one, damaged] = [fixture('umoci-oci.tar'), damagedLayer(t)]
+  const {status, stdout, stderr} = await spawnImgtool(['list', '/nowhere.tar', one, damaged, '--exact-sizes'])
+  t.is(status, 1)
+  t.deepEqual(stdout, (await spawnImgtool(['list', one, '--exact-sizes'])).stdout)
+  const lines = stderr.trimEnd().split('\n')
+  t.is(lines.length, 2)
+  t.is(lines[0], 'Error: Cannot open "/nowhere.tar": no such file or directory')
+  t.true(lines[1]?.endsWith(`(archive ${damaged})`), lines[1])
+})
+
+test('list --json has the errors beside the images; one archive alone is an error as with every command', async (t) => {
+  const one = fixture('umoci-oci.tar')
+  const several = await spawnImgtool(['list', one, '/nowhere.tar', '--json'])
+  t.is(several.status, 1)
+  t.is(several.stderr, '')
+  const {images, errors} = JSON.parse(several.stdout.toString())
+  t.is(images.length, 1)
+  t.like(errors, {0: {code: 'SOURCE_NOT_FOUND', archive: '/nowhere.tar'}, length: 1})
+  t.deepEqual(JSON.parse((await spawnImgtool(['list', one, '--json'])).stdout.toString()).errors, [])
+  const alone = await spawnImgtool(['list', '/nowhere.tar', '--json'])
+  t.deepEqual(Object.keys(JSON.parse(alone.stdout.toString())), ['error'])
+})
+
+test('list holds every archive to the limits alone', async (t) => {
+  const one = fixture('umoci-oci.tar')
+  t.is((await spawnImgtool(['list', one, one, one, '--limit', 'descriptors=2'])).status, 0)
+  t.is((await spawnImgtool(['list', one, '--limit', 'descriptors=1'])).status, 1)
+})
+
+test('a misuse of one of several archives is one of the whole run', async (t) => {
+  const {status, stdout} = await spawnImgtool(['list', fixture('umoci-oci.tar'), '/nowhere.tar:@x'])
+  t.is(status, 2)
+  t.is(stdout.length, 0)
 })

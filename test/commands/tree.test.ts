@@ -2,6 +2,7 @@ import test from 'ava'
 import type {SizedNode} from '../../src/image/parents.ts'
 import {imgtool, spawnImgtool} from '../helpers/cli.ts'
 import {expected, fixture} from '../helpers/fixtures.ts'
+import {damagedLayer} from '../helpers/image.ts'
 import {sharedDir, sharedTest} from '../helpers/shared.ts'
 
 async function nodesOf(...words: string[]): Promise<SizedNode[]> {
@@ -111,6 +112,22 @@ test.serial('tree --exact-sizes reads what estimates do not', async (t) => {
   const plain = await nodesOf(fixture('docker-20.10-one.tar'), '--exact-sizes')
   t.deepEqual(sizes(zstd), sizes(plain))
   t.true(zstd.every(({sizeExact}) => sizeExact))
+})
+
+test('tree is drawn without the archives that cannot be read, and fails', async (t) => {
+  const [one, damaged] = [fixture('umoci-oci.tar'), damagedLayer(t)]
+  const {status, stdout, stderr} = await spawnImgtool(['tree', damaged, one, '/nowhere.tar', '--exact-sizes'])
+  t.is(status, 1)
+  t.deepEqual(stdout, (await spawnImgtool(['tree', one, '--exact-sizes'])).stdout)
+  const lines = stderr.trimEnd().split('\n')
+  t.is(lines.length, 2)
+  t.is(lines[0], 'Error: Cannot open "/nowhere.tar": no such file or directory')
+  t.true(lines[1]?.endsWith(`(archive ${damaged})`), lines[1])
+  const json = await spawnImgtool(['tree', '/nowhere.tar', damaged, '--json'])
+  t.is(json.status, 1)
+  const {nodes, errors} = JSON.parse(json.stdout.toString())
+  t.is(nodes.length, 1)
+  t.like(errors, {0: {code: 'SOURCE_NOT_FOUND'}, length: 1})
 })
 
 sharedTest('the tree of a real archive before docker 1.10 is the one that docker drew', async (t) => {

@@ -2,6 +2,7 @@
 import {mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync} from 'node:fs'
 import {tmpdir} from 'node:os'
 import {dirname, join} from 'node:path'
+import {gzipSync} from 'node:zlib'
 import type {ExecutionContext} from 'ava'
 import {openArchive} from '../../src/archive/open.ts'
 import {sha256} from '../../src/digest.ts'
@@ -233,6 +234,15 @@ export function writeScratch(t: ExecutionContext, bytes: Buffer | string, name =
   const path = join(scratch(t), name)
   writeFileSync(path, bytes)
   return path
+}
+
+/** Writes an archive of an image whose documents are right and whose layer is damaged behind its head. */
+export function damagedLayer(t: ExecutionContext): string {
+  const members = dockerMembers([{names: ['app:1'], layers: [layerOf('file')]}])
+  const layer = members.find(({name}) => name.endsWith('/layer.tar'))!.name
+  const body = gzipSync(layerOf('file'))
+  body.fill(0xff, 10)
+  return writeScratch(t, tarOf(replaced(members, layer, {body})), 'damaged.tar')
 }
 
 /** Writes members as files and symbolic links. */
