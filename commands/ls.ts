@@ -15,7 +15,11 @@ export default class Ls extends BaseCommand<typeof Ls> {
 With --json each file is a document on a line of its own.`
   static override readonly args = {
     image: imageArgument,
-    path: Args.string({default: '/', description: 'where to begin', ignoreStdin: true}),
+    path: Args.string({
+      default: '/',
+      description: 'where to begin; with a slash behind it, in the directory that a symlink leads to',
+      ignoreStdin: true,
+    }),
   }
   static override readonly flags = {
     depth: Flags.integer({

@@ -36,7 +36,12 @@ export interface ListedFile {
 }
 
 export interface ListOptions {
-  /** Where to begin; bytes; slashes around it do not matter. @default the root */
+  /**
+   * Where to begin; bytes; a slash in front does not matter. In the merged tree a slash behind it says that it is a directory,
+   * which a symlink may lead to. @default the root
+   *
+   * @see POSIX base definitions 4.13, Pathname Resolution
+   */
   readonly path?: ByteString
   /** Levels below the path. @default all */
   readonly depth?: number
@@ -61,8 +66,10 @@ export async function listFiles(image: Image, options: ListOptions = {}): Promis
     await readLayer(layer, decoder, budget, options)
     decoder.finish()
   }
-  const files = tree.list(trim(options.path ?? ''), options.depth ?? Number.POSITIVE_INFINITY)
-  if (files === undefined) throw notFound(options.path ?? '')
+  const {path = '', depth = Number.POSITIVE_INFINITY} = options
+  const isDirectory = /\/\.?$/.test(path)
+  const files = tree.list(trim(path) + (isDirectory ? '/' : ''), depth)
+  if (files === undefined) throw notFound(path, isDirectory ? 'directory ' : '')
   return {[Symbol.iterator]: () => walkFiles(files)}
 }
 
@@ -141,6 +148,6 @@ function isWithin(path: ByteString, directory: ByteString): boolean {
   return directory === '' || path === directory || path.startsWith(`${directory}/`)
 }
 
-function notFound(path: ByteString): ImgtoolError {
-  return new ImgtoolError('PATH_NOT_FOUND', `Cannot find "${printable(path)}" in the image`)
+function notFound(path: ByteString, kind = ''): ImgtoolError {
+  return new ImgtoolError('PATH_NOT_FOUND', `Cannot find ${kind}"${printable(path)}" in the image`)
 }

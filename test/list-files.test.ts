@@ -119,6 +119,21 @@ test('a list begins at a path and goes as deep as is said', async (t) => {
   t.deepEqual(pathsOf(await listFiles(some, {path: '../d', depth: 0})), ['d'])
 })
 
+test('a slash behind a path follows a symlink to a directory, inside the image', async (t) => {
+  const usr = [directory('usr/bin'), file('usr/bin/sh'), symlink('bin', 'usr/bin'), symlink('sbin', '/../bin')]
+  const odd = [symlink('file', 'bin/sh'), symlink('lost', 'none'), symlink('loop', 'loop')]
+  const image = imageOfTars(tar(...usr, ...odd))
+  const list = async (path: string) => pathsOf(await listFiles(image, {path}))
+  for (const path of ['bin', '/sbin']) t.is((await list(path)).length, 1)
+  for (const path of ['bin/', '/bin/', 'bin//', 'bin/.', 'bin/./', '/sbin/', 'usr/bin/.'])
+    t.deepEqual(await list(path), ['usr/bin', 'usr/bin/sh'], path)
+  t.deepEqual(await list('/.'), await list('/'))
+  t.deepEqual(await list('./'), await list(''))
+  for (const path of ['file/', 'lost/', 'bin/sh/.', 'none/'])
+    await t.throwsAsync(list(path), {code: 'PATH_NOT_FOUND', message: /^Cannot find directory "/}, path)
+  await t.throwsAsync(list('loop/'), {code: 'LINK_INVALID'})
+})
+
 test('a path that is not in the image is refused', async (t) => {
   for (const path of ['missing', 'd/a', 'top/x', '__proto__', '..'])
     await t.throwsAsync(listFiles(some, {path}), {code: 'PATH_NOT_FOUND'}, path)

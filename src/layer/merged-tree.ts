@@ -142,12 +142,13 @@ export class MergedTree implements ChangeSink {
   /**
    * Names below a path, sorted by bytes, each directory before what is in it; only for a tree that keeps all entries.
    *
+   * @param path with a slash at its end it is that of a directory, and symlinks are followed to it
    * @param depth levels below the path; 0 is the path alone
    * @returns undefined when there is no such path; the path itself comes first. May be walked again, for as long as nothing
    *   is added
    */
   list(path: ByteString, depth: number): Iterable<TreeFile> | undefined {
-    const start = this.#find(path)
+    const start = path.endsWith('/') ? this.#walk(path, false) : this.#find(path)
     if (start === none) return undefined
     return {[Symbol.iterator]: () => this.#walkFiles(start, depth)}
   }
