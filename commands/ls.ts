@@ -3,15 +3,17 @@ import process from 'node:process'
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../src/cli/base-command.ts'
 import {imageArgument, platformFlag} from '../src/cli/shared-options.ts'
+import {ImgtoolError, isImgtoolError} from '../src/errors.ts'
+import type {Image} from '../src/image/model.ts'
 import {type ListedFile, listFiles, listLayer} from '../src/list-files.ts'
 import {selectImage} from '../src/open.ts'
-import {fromText} from '../src/text.ts'
+import {type ByteString, readings} from '../src/text.ts'
 import {formatDocuments, formatListing, formatPaths} from '../src/view/listing.ts'
 
 export default class Ls extends BaseCommand<typeof Ls> {
   static override readonly summary = 'List the files of an image, without unpacking it.'
   static override readonly description =
-    `Lists the root file system that all layers make, or with --layer what one layer holds, whiteouts included.
+    `Lists the root file system that all layers make, or with --layer what one layer holds, whiteouts included. A path is also understood as it is printed, with \\xe9 for a byte that is not UTF-8.
 With --json each file is a document on a line of its own.`
   static override readonly args = {
     image: imageArgument,
@@ -55,11 +57,32 @@ With --json each file is a document on a line of its own.`
   private async readFiles(): Promise<Iterable<ListedFile>> {
     await using source = await this.open(this.args.image)
     const image = selectImage(source, this.platform)
-    const {depth, layer} = this.flags
-    const options = {path: fromText(this.args.path), limits: this.limits, ...(depth !== undefined && {depth})}
-    // Awaited here: the archive closes when this returns.
-    return await (layer === undefined ? listFiles(image, options) : listLayer(image, layer, options))
+    let failure: unknown
+    for (const path of readings(this.args.path)) {
+      try {
+        // Awaited here: the archive closes when this returns.
+        return await this.list(image, path)
+      } catch (error) {
+        if (!isImgtoolError(error) || error.code !== 'PATH_NOT_FOUND') throw error
+        failure ??= this.args.path.includes(lostByte) ? withHint(error) : error
+      }
+    }
+    throw failure
   }
+
+  private list(image: Image, path: ByteString): Promise<Iterable<ListedFile>> {
+    const {depth, layer} = this.flags
+    const options = {path, limits: this.limits, ...(depth !== undefined && {depth})}
+    return layer === undefined ? listFiles(image, options) : listLayer(image, layer, options)
+  }
+}
+
+/** What Node makes of a byte of the command line that is not UTF-8. */
+const lostByte = '\ufffd'
+
+function withHint({code, message, details}: ImgtoolError): ImgtoolError {
+  const hint = "Type bytes that are not UTF-8 as they are printed, such as 'caf\\xe9'"
+  return new ImgtoolError(code, message, {hint, ...details})
 }
 
 /** Fewer system calls than lines. */

@@ -40,6 +40,23 @@ export function printable(bytes: ByteString): string {
   return bytes.replace(/[^\x20-\x7e]/g, (byte) => `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`)
 }
 
+const escaped = /\\(?:[nt]|x([0-9a-fA-F]{2})|u\{(10[0-9a-fA-F]{4}|[0-9a-fA-F]{1,5})\})/g
+
+/**
+ * What typed text may mean: itself, or else what {@link printable} prints so.
+ *
+ * @returns the likeliest first, each once
+ */
+export function readings(text: string): ByteString[] {
+  const characters = text.replace(escaped, (sequence, byte?: string, point?: string) =>
+    String.fromCodePoint(Number.parseInt(byte ?? point ?? (sequence === '\\n' ? 'a' : '9'), 16)),
+  )
+  const bytes = fromText(text).replace(/\\x([0-9a-fA-F]{2})/g, (_, byte: string) =>
+    String.fromCharCode(Number.parseInt(byte, 16)),
+  )
+  return [...new Set([fromText(text), bytes, fromText(characters)])]
+}
+
 /**
  * Whether a message names something itself: in quotes, with or without the slash of the root, because a name alone may be a
  * part of any word.

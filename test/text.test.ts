@@ -1,6 +1,6 @@
 import test from 'ava'
 import fc from 'fast-check'
-import {fromText, isText, printable, printableText, toText} from '../src/text.ts'
+import {fromText, isText, printable, printableText, readings, toText} from '../src/text.ts'
 
 test('keeps every text and every byte', (t) => {
   fc.assert(fc.property(fc.string({unit: 'grapheme'}), (text) => toText(fromText(text)) === text))
@@ -42,4 +42,22 @@ test('prints nothing that does not print', (t) => {
     }),
   )
   t.pass()
+})
+
+test('reads back what it prints, where no backslash is in it already', (t) => {
+  const texts = fc.string({unit: 'binary'}).map((text) => Buffer.from(text))
+  fc.assert(
+    fc.property(fc.oneof(fc.uint8Array(), texts), (array) => {
+      const bytes = Buffer.from(array).toString('latin1').replaceAll('\\', '')
+      return readings(printable(bytes)).includes(bytes)
+    }),
+  )
+  t.pass()
+})
+
+test('reads text as itself first', (t) => {
+  t.deepEqual(readings('srv/ü'), [fromText('srv/ü')])
+  t.deepEqual(readings('a\\xE9'), ['a\\xE9', 'a\xe9', fromText('aé')])
+  t.deepEqual(readings('\\u{110000}\\N\\x4'), ['\\u{110000}\\N\\x4'])
+  t.true(readings('a\\n\\t\\u{202e}').includes(fromText('a\n\t\u202e')))
 })

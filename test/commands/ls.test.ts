@@ -1,6 +1,8 @@
 import test from 'ava'
-import {imgtool} from '../helpers/cli.ts'
+import {imgtool, spawnImgtool, spawnShell} from '../helpers/cli.ts'
 import {fixture} from '../helpers/fixtures.ts'
+import {dockerMembers, tarOf, writeScratch} from '../helpers/image.ts'
+import {file, tar} from '../helpers/tar.ts'
 
 const web = fixture('docker-20.10-one.tar')
 
@@ -47,6 +49,27 @@ test.serial('ls --json prints a document a line', async (t) => {
     ],
   )
   t.deepEqual(Object.keys(documents[1].xattrs), ['security.capability'])
+})
+
+test('ls takes every path that it prints', async (t) => {
+  const names = ['latin1-\xe9', 'a\\x41', 'line\n', 'soft\xc2\xad', 'plain']
+  const members = dockerMembers([{names: ['app:1'], layers: [tar(...names.map((name) => file(name)))]}])
+  const archive = writeScratch(t, tarOf(members))
+  const {stdout} = await spawnImgtool(['ls', '-q', archive])
+  const [root, ...printed] = stdout.toString().trimEnd().split('\n')
+  t.is(root, '/')
+  t.is(printed.length, names.length)
+  for (const path of printed) {
+    for (const words of [[], ['--layer', '0']])
+      t.is((await spawnImgtool(['ls', '-q', archive, path, ...words])).stdout.toString(), `${path}\n`)
+  }
+})
+
+test('ls says how to type what is not UTF-8', async (t) => {
+  const script = '$IMGTOOL ls "$ARCHIVE" "/srv/latin1-$(printf "\\\\351")"'
+  const {status, stderr} = await spawnShell(script, {env: {ARCHIVE: web}})
+  t.is(status, 1)
+  t.regex(stderr, /^Error: Cannot find .*\nHint: Type bytes that are not UTF-8 as they are printed/)
 })
 
 test.serial('ls says what it cannot find', async (t) => {
