@@ -14,13 +14,17 @@ export function formatDot(nodes: readonly SizedNode[], options: {readonly full?:
     const id = quote(formatID(node.id, options.full))
     const parent = node.parent === undefined ? undefined : quote(formatID(node.parent, options.full))
     const edge = parent === undefined ? ` base -> ${id} [style=invis]` : ` ${parent} -> ${id}`
-    return node.tags.length === 0 ? [edge] : [edge, ` ${id} [${label(node, options.full)}];`]
+    const isImage = node.tags.length > 0 || node.images.length > 0
+    return isImage ? [edge, ` ${id} [${label(node, options.full)}];`] : [edge]
   })
   return ['digraph docker {', ...lines, ' base [style=invisible]', '}']
 }
 
+/** By its names, as docker had it; an image without any by its ID. */
 function label(node: SizedNode, full: boolean | undefined): string {
-  const lines = [formatID(node.id, full), ...node.tags.map(printableText)].map(escapeText)
+  const ids = node.images.map((id) => `Image: ${formatID(id, full)}`)
+  const names = node.tags.length > 0 ? node.tags.map(printableText) : ids
+  const lines = [formatID(node.id, full), ...names].map(escapeText)
   return `label="${lines.join('\\n')}",shape=box,fillcolor="paleturquoise",style="filled,rounded"`
 }
 

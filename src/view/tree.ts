@@ -58,10 +58,9 @@ function describe(node: SizedNode, {full}: TreeOptions): string {
   const parts = [formatID(node.id, full), `Virtual Size: ${formatSize(node.virtualSize, node.sizeExact)}`]
   if (node.empty) parts.push('(empty)')
   if (node.missingParent !== undefined) parts.push(`(parent ${formatID(node.missingParent, full)} missing)`)
-  const isNamed = node.tags.length > 0
   // Before docker 1.10 the node's own id is the image's, and there are none here.
-  if (isNamed && node.images.length > 0) parts.push(`Image: ${node.images.map((id) => formatID(id, full)).join(', ')}`)
-  if (isNamed) parts.push(`Tags: ${node.tags.map(printableText).join(', ')}`)
+  if (node.images.length > 0) parts.push(`Image: ${node.images.map((id) => formatID(id, full)).join(', ')}`)
+  if (node.tags.length > 0) parts.push(`Tags: ${node.tags.map(printableText).join(', ')}`)
   return parts.join(' ')
 }
 

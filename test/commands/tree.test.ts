@@ -83,6 +83,18 @@ test.serial('tree of one image has only its ancestors', async (t) => {
   }
 })
 
+test.serial('tree marks images without names', async (t) => {
+  const name = fixture('docker-20.10-by-id.tar')
+  const ids = expected['docker-20.10-by-id.tar']?.images.map(({imageID}) => imageID) ?? []
+  t.true(ids.length > 1)
+  const tree = (await imgtool('tree', name, '--no-trunc')).stdout.split('\n')
+  const dot = (await imgtool('tree', name, '--no-trunc', '--dot')).stdout.split('\n')
+  for (const id of ids) {
+    t.is(tree.filter((line) => line.includes(` Image: ${id} Step: `)).length, 1)
+    t.is(dot.filter((line) => line.includes(`\\nImage: ${id}",shape=box`)).length, 1)
+  }
+})
+
 test.serial('tree draws lines, writes a graph, prints ids', async (t) => {
   const name = fixture('docker-0.7.tar')
   const tree = (await imgtool('tree', name)).stdout.trimEnd().split('\n')

@@ -36,7 +36,7 @@ test('since docker 1.10 lines say what the step did', (t) => {
   ])
 })
 
-test('since docker 1.10 a name has its image beside it', (t) => {
+test('since docker 1.10 an image is beside its name, or alone where it has none', (t) => {
   const image = `sha256:${'1'.repeat(64)}` as const
   const other = `sha256:${'2'.repeat(64)}` as const
   const nodes = [
@@ -44,7 +44,7 @@ test('since docker 1.10 a name has its image beside it', (t) => {
     sizedNode('b', 'a', {tags: ['a:1'], images: [image, other]}),
   ]
   t.deepEqual(drawTree(nodes), [
-    '└─aaaaaaaaaaaa Virtual Size: 0 B',
+    '└─aaaaaaaaaaaa Virtual Size: 0 B Image: 222222222222',
     '  └─bbbbbbbbbbbb Virtual Size: 0 B Image: 111111111111, 222222222222 Tags: a:1',
   ])
   t.true(drawTree(nodes, {full: true})[1]?.endsWith(` Image: ${image}, ${other} Tags: a:1`))
