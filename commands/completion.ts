@@ -27,40 +27,49 @@ export default class Completion extends BaseCommand<typeof Completion> {
   override async run(): Promise<{shell: string; script: string}> {
     const {bin, commands, topics} = this.config
     const shell = this.args.shell as Shell
+    const shown = commands.filter(({hidden}) => !hidden)
     // Every command is a topic of its own, too.
-    const ofTopics = topics
-      .filter(({name}) => commands.some(({id}) => id.startsWith(`${name}:`)))
-      .map(({name, description = ''}) => completedTopic(name, description, commands))
-    const alone = commands.filter(({hidden, id}) => !hidden && !id.includes(':'))
-    const known = [...alone.map(completed), ...ofTopics]
+    const ofTopics = topics.flatMap(({name, description = ''}) => {
+      const members = shown.filter(({id}) => id.startsWith(`${name}:`)).map(completed)
+      return members.length === 0 ? [] : [completedTopic(name, description, members), ...members]
+    })
+    const known = [...shown.filter(({id}) => !id.includes(':')).map(completed), ...ofTopics]
+    const all = [...known, ...completedHelp(known)]
     const lines = formatCompletion(
       shell,
       bin,
-      known.toSorted((a, b) => (a.name < b.name ? -1 : 1)),
+      all.toSorted((a, b) => (a.name < b.name ? -1 : 1)),
     )
     this.logLines(lines)
     return {shell, script: lines.map((line) => `${line}\n`).join('')}
   }
 }
 
+const helpFlag: CompletedFlag = {name: 'help', description: 'show what it does', takesValue: false, values: []}
+
 function completed({id, summary = '', args, flags}: Command.Loadable): CompletedCommand {
   const shown = Object.values(flags).filter(({hidden}) => !hidden)
   return {
-    name: id,
+    name: id.replaceAll(':', ' '),
     summary,
-    flags: [
-      ...shown.flatMap(completedFlags),
-      {name: 'help', description: 'show what it does', takesValue: false, values: []},
-    ],
+    flags: [...shown.flatMap(completedFlags), helpFlag],
     choices: Object.values(args).flatMap(({options = []}) => options),
   }
 }
 
-/** A topic is to a shell as a command whose first argument is one of its commands, and has the flags of them all. */
-function completedTopic(topic: string, summary: string, commands: readonly Command.Loadable[]): CompletedCommand {
-  const members = commands.filter(({hidden, id}) => !hidden && id.startsWith(`${topic}:`))
-  const flags = new Map(members.flatMap((member) => completed(member).flags).map((flag) => [flag.name, flag]))
-  return {name: topic, summary, flags: [...flags.values()], choices: members.map(({id}) => id.slice(topic.length + 1))}
+function completedTopic(name: string, summary: string, members: readonly CompletedCommand[]): CompletedCommand {
+  return {name, summary, flags: [helpFlag], choices: members.map((member) => member.name.slice(name.length + 1))}
+}
+
+/** `help tree`, which is `tree --help`, and `help store check`. */
+function completedHelp(known: readonly CompletedCommand[]): CompletedCommand[] {
+  const [members, others] = [
+    known.filter(({name}) => name.includes(' ')),
+    known.filter(({name}) => !name.includes(' ')),
+  ]
+  const topics = others.filter(({name}) => members.some((member) => member.name.startsWith(`${name} `)))
+  const help = {name: 'help', summary: 'Show what a command does.', flags: [], choices: others.map(({name}) => name)}
+  return [help, ...topics.map(({name, choices}) => ({name: `help ${name}`, summary: '', flags: [], choices}))]
 }
 
 function completedFlags(flag: Command.Flag.Cached): CompletedFlag[] {

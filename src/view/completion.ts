@@ -12,6 +12,7 @@ export interface CompletedFlag {
 }
 
 export interface CompletedCommand {
+  /** One word, or two with a blank between, where the first one is a topic: a command whose choices are the second words. */
   readonly name: string
   readonly summary: string
   readonly flags: readonly CompletedFlag[]
@@ -35,30 +36,54 @@ export function formatCompletion(shell: Shell, program: string, commands: readon
   return writers[shell](program, commands)
 }
 
-// What matches nothing is left to readline, which knows files.
+/** The first words of commands that have two. */
+function topicsOf(commands: readonly CompletedCommand[]): string[] {
+  return [...new Set(commands.flatMap(({name}) => (name.includes(' ') ? [name.replace(/ .*/, '')] : [])))]
+}
+
+function isOneWord({name}: CompletedCommand): boolean {
+  return !name.includes(' ')
+}
+
+// What matches nothing is left to readline, which knows files. It takes `--flag=value` for three words.
 function bashLines(program: string, commands: readonly CompletedCommand[]): string[] {
   const cases = commands.flatMap(({name, flags, choices}) => [
-    `    ${name}:-*) words=${quote(flags.flatMap(spellings).join(' '))} ;;`,
-    ...(choices.length > 0 ? [`    ${name}:*) ((COMP_CWORD > 2)) || words=${quote(choices.join(' '))} ;;`] : []),
+    ...(flags.length > 0 ? [`    ${quoteWords(name)}:-*) words=${quote(flags.flatMap(spellings).join(' '))} ;;`] : []),
+    ...(choices.length > 0
+      ? [`    ${quoteWords(name)}:*) ((COMP_CWORD > at)) || words=${quote(choices.join(' '))} ;;`]
+      : []),
   ])
   const values = commands.flatMap(({name, flags}) =>
     flags
       .filter((flag) => flag.values.length > 0)
       .map((flag) => {
-        const patterns = spellings(flag).map((spelling) => `${name}:${spelling}`)
+        const patterns = spellings(flag).map((spelling) => `${quoteWords(name)}:${spelling}`)
         return `    ${patterns.join('|')}) words=${quote(flag.values.join(' '))} ;;`
       }),
   )
+  const topics = topicsOf(commands)
+  const first = commands.filter(isOneWord).map(({name}) => name)
   return [
     `_${program}() {`,
-    `  local word=\${COMP_WORDS[COMP_CWORD]} words=`,
-    `  case \${COMP_WORDS[1]}:$word in`,
+    `  local word=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD - 1]}`,
+    `  local command=\${COMP_WORDS[1]} at=2 words=`,
+    '  if [[ $word == = ]]; then word=',
+    `  elif [[ $before == = ]]; then before=\${COMP_WORDS[COMP_CWORD - 2]}`,
+    '  fi',
+    ...(topics.length > 0
+      ? [
+          '  case $command in',
+          `    ${topics.join('|')}) ((COMP_CWORD == 2)) || { command+=" \${COMP_WORDS[2]}"; at=3; } ;;`,
+          '  esac',
+        ]
+      : []),
+    '  case $command:$word in',
     ...cases,
     '  esac',
-    `  case \${COMP_WORDS[1]}:\${COMP_WORDS[COMP_CWORD - 1]} in`,
+    '  case $command:$before in',
     ...values,
     '  esac',
-    `  ((COMP_CWORD > 1)) || words=${quote(commands.map(({name}) => name).join(' '))}`,
+    `  ((COMP_CWORD > 1)) || words=${quote(first.join(' '))}`,
     '  COMPREPLY=($(compgen -W "$words" -- "$word"))',
     '}',
     `complete -o default -F _${program} ${program}`,
@@ -70,23 +95,38 @@ function zshLines(program: string, commands: readonly CompletedCommand[]): strin
   const cases = commands.flatMap(({name, flags, choices}) => {
     const rest = [...(choices.length > 0 ? [`1:word:(${choices.join(' ')})`] : []), '*:file:_files']
     return [
-      `    ${name})`,
+      `    ${quoteWords(name)})`,
       `      _arguments -s ${[...flags.flatMap(zshFlag), ...rest.map(quote)].join(' ')}`,
       '      ;;',
     ]
   })
+  const topics = topicsOf(commands)
   return [
     `_${program}() {`,
     '  if ((CURRENT == 2)); then',
     '    local -a commands=(',
-    ...commands.map(({name, summary}) => `      ${quote(`${name}:${summary}`)}`),
+    ...commands.filter(isOneWord).map(({name, summary}) => `      ${quote(`${name}:${summary}`)}`),
     '    )',
     '    _describe command commands',
     '    return',
     '  fi',
     '  shift words',
     '  ((CURRENT--))',
-    '  case $words[1] in',
+    '  local command=$words[1]',
+    ...(topics.length > 0
+      ? [
+          '  case $command in',
+          `    ${topics.join('|')})`,
+          '      if ((CURRENT > 2)); then',
+          '        command+=" $words[2]"',
+          '        shift words',
+          '        ((CURRENT--))',
+          '      fi',
+          '      ;;',
+          '  esac',
+        ]
+      : []),
+    '  case $command in',
     ...cases,
     '  esac',
     '}',
@@ -104,20 +144,26 @@ function zshFlag({name, char, description, takesValue, values}: CompletedFlag): 
 
 function fishLines(program: string, commands: readonly CompletedCommand[]): string[] {
   const start = `complete -c ${program}`
-  return commands.flatMap(({name, summary, flags, choices}) => {
-    const within = `${start} -n ${quote(`__fish_seen_subcommand_from ${name}`)}`
-    return [
-      `${start} -n __fish_use_subcommand -f -a ${name} -d ${quoteFish(summary)}`,
-      ...flags.map((flag) => `${within} ${fishFlag(flag)}`),
-      ...(choices.length > 0 ? [fishChoices(start, name, choices)] : []),
-    ]
-  })
-}
-
-function fishChoices(start: string, name: string, choices: readonly string[]): string {
-  const words = choices.join(' ')
-  const isFirst = `__fish_seen_subcommand_from ${name}; and not __fish_seen_subcommand_from ${words}`
-  return `${start} -n ${quote(isFirst)} -f -a ${quote(words)}`
+  const isAt = `__${program}_is`
+  return [
+    `function ${isAt}`,
+    '  set -l words (commandline -opc)',
+    '  set -e words[1]',
+    '  set -l count (count $argv)',
+    '  test "$words[1..$count]" = "$argv"',
+    'end',
+    ...commands.flatMap((command) => {
+      const {name, summary, flags, choices} = command
+      const isTopic = commands.some((other) => other.name.startsWith(`${name} `))
+      const isFirst = `${isAt} ${name}; and not __fish_seen_subcommand_from ${choices.join(' ')}`
+      const within = `${start} -n ${quote(isTopic ? isFirst : `${isAt} ${name}`)}`
+      return [
+        ...(isOneWord(command) ? [`${start} -n __fish_use_subcommand -f -a ${name} -d ${quoteFish(summary)}`] : []),
+        ...flags.map((flag) => `${within} ${fishFlag(flag)}`),
+        ...(choices.length > 0 ? [`${start} -n ${quote(isFirst)} -f -a ${quote(choices.join(' '))}`] : []),
+      ]
+    }),
+  ]
 }
 
 function fishFlag({name, char, description, takesValue, values}: CompletedFlag): string {
@@ -128,6 +174,11 @@ function fishFlag({name, char, description, takesValue, values}: CompletedFlag):
 
 function spellings({name, char}: CompletedFlag): string[] {
   return char === undefined ? [`--${name}`] : [`-${char}`, `--${name}`]
+}
+
+/** The name of a command; one word stays as it is. */
+function quoteWords(name: string): string {
+  return name.includes(' ') ? quote(name) : name
 }
 
 /** For a POSIX shell. */
