@@ -117,7 +117,7 @@ async function writeImages(
   if (!dropEmpty && top === undefined) writer.expect(images.flatMap(predict))
   const copies = await copyLayers(images, copier, options, top)
   const written = await toNewImages(copies, source, dropEmpty)
-  if (!format.startsWith('docker-v1')) warnOfPlatforms(written, options)
+  if (hasIndex.has(format)) warnOfPlatforms(written, options)
   for (const image of written) await writer.addImage(image)
   // From here on the images are there, or will be in a moment.
   signal?.throwIfAborted()
@@ -165,6 +165,9 @@ async function addTop(
 function describe({names, imageID, platform, layers}: NewImage): ConvertResult['images'][number] {
   return {names, imageID, platform, diffIDs: layers.map(({diffID}) => diffID)}
 }
+
+/** What readers of OCI take. */
+const hasIndex: ReadonlySet<Format> = new Set(['oci', 'oci-archive', 'docker-archive'])
 
 /** docker before 0.9 did not write an operating system, and what dockerd makes of it does not either. */
 function warnOfPlatforms(images: readonly NewImage[], {onWarning}: ConvertOptions): void {

@@ -119,6 +119,15 @@ test('convert warns of a config that does not say the operating system', async (
     cwd: folder,
   })
   t.notRegex(better.stderr, /Warning/)
+  for (const [destination, isRead] of [
+    ['docker-1.10:old.tar', false],
+    ['docker-v1:older.tar', false],
+    ['docker-archive:hybrid.tar', true],
+  ] as const) {
+    const other = await spawnImgtool(['convert', fixture('docker-0.7.tar'), destination], {cwd: folder})
+    t.is(other.status, 0)
+    t.is(other.stderr.includes('readers of OCI'), isRead, destination)
+  }
 })
 
 test('convert leaves a file alone that is there', async (t) => {
