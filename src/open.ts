@@ -3,7 +3,7 @@ import {existsSync} from 'node:fs'
 import type {Archive} from './archive/archive.ts'
 import {openArchive} from './archive/open.ts'
 import {ImgtoolError} from './errors.ts'
-import {type Format, familyOf, type Image, type ImageSet, type Platform} from './image/model.ts'
+import {type Format, familyOf, type Image, type ImageSet, type LostImage, type Platform} from './image/model.ts'
 import {isLostNamed, isNamed} from './image/names.ts'
 import {readImages} from './image/read-images.ts'
 import {defaultLimits, type Limits} from './limits.ts'
@@ -94,6 +94,8 @@ export function selectImages(source: Source, options: {readonly platform?: Platf
   const {platform} = options
   const matching = platform === undefined ? named : named.filter((image) => matches(image.platform, platform))
   if (matching.length === 0) {
+    const lost = whyLost(source, platform)
+    if (lost !== undefined) throw lost
     throw notFound(source, `${describeWish(reference)} for ${formatPlatform(platform!)}`, true)
   }
   return matching
@@ -199,9 +201,16 @@ function describeWish(reference: Reference): string {
   return reference.name === undefined ? 'an image' : `image "${printableText(reference.name)}"`
 }
 
-/** Why an image of a store that was asked for cannot be read. */
-function whyLost({reference: {name}, set}: Source): ImgtoolError | undefined {
-  return name === undefined ? undefined : set.lost?.find((image) => isLostNamed(image, name))?.error
+/** Why an image that was asked for was left out. @param platform where it was asked for, too */
+export function whyLost(
+  {reference, set}: Pick<Source, 'reference' | 'set'>,
+  platform?: Platform,
+): ImgtoolError | undefined {
+  const {name} = reference
+  const isMeant = ({platform: {os, architecture, variant} = {}}: LostImage) =>
+    platform === undefined ||
+    matches({os: os ?? '', architecture: architecture ?? '', ...(variant && {variant})}, platform)
+  return name === undefined ? undefined : set.lost?.find((image) => isLostNamed(image, name) && isMeant(image))?.error
 }
 
 /** @param platforms says of every image that there is for which platform it is */

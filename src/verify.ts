@@ -10,7 +10,7 @@ import {indexName} from './image/oci.ts'
 import {configFromV1, type V1Config} from './image/v1-config.ts'
 import {startBudget} from './layer/read.ts'
 import {defaultLimits, type Limits} from './limits.ts'
-import {type Opened, openReference, requireTransport, selectImages} from './open.ts'
+import {type Opened, openReference, requireTransport, selectImages, whyLost} from './open.ts'
 import {parseReference, type Reference} from './reference.ts'
 import {printable} from './text.ts'
 import {startHashing} from './threads.ts'
@@ -157,13 +157,25 @@ function formatOf({members}: Archive): Format {
   return members.has(indexName) ? 'oci' : 'docker-v1'
 }
 
-/** Which of the surveyed images a reference and a platform mean. */
+/** Which of the surveyed images a reference and a platform mean: none where it is one whose documents are damaged. */
 function selector(source: {reference: Reference; archive: Archive; set: ImageSet}, {platform}: VerifyOptions) {
-  const selected = selectImages({...source, [Symbol.asyncDispose]: async () => {}}, platform ? {platform} : {})
+  const selected = selectUnlessLost(source, platform)
   if (selected.length === source.set.images.length) return () => true
   const ids = new Set(selected.flatMap(({imageID, manifestDigest, v1ID}) => [imageID ?? v1ID, manifestDigest]))
   ids.delete(undefined)
   return ({imageID, manifestDigest, v1ID}: SurveyedImage) => ids.has(imageID ?? v1ID) || ids.has(manifestDigest)
+}
+
+function selectUnlessLost(
+  source: {reference: Reference; archive: Archive; set: ImageSet},
+  platform: Platform | undefined,
+) {
+  try {
+    return selectImages({...source, [Symbol.asyncDispose]: async () => {}}, platform ? {platform} : {})
+  } catch (error) {
+    if (error === whyLost(source, platform)) return []
+    throw error
+  }
 }
 
 /** Reads every blob but the layers of images that nobody asked for. */

@@ -1,10 +1,11 @@
 /** What an image config says, in the model's words. Docker archives and OCI layouts share it. */
 import type * as v from 'valibot'
 import {type Digest, parseDigest, sha256} from '../digest.ts'
-import {ImgtoolError} from '../errors.ts'
+import {ImgtoolError, isImgtoolError} from '../errors.ts'
 import type {Limits} from '../limits.ts'
 import {checkLimit} from '../limits.ts'
 import {type ByteString, printable} from '../text.ts'
+import {markMalformed} from './damaged.ts'
 import {parseDocument} from './json.ts'
 import type {HistoryEntry, Image, Platform} from './model.ts'
 import {configSchema, type historySchema} from './schemas.ts'
@@ -28,12 +29,20 @@ export function readConfig(bytes: Buffer, name: ByteString, limits: Limits): Con
     imageID: sha256(bytes),
     config: bytes,
     diffIDs: document.rootfs.diff_ids.map((id, at) =>
-      parseDigest(id, `rootfs.diff_ids[${at}] of "${printable(name)}"`),
+      parseDiffID(id, `rootfs.diff_ids[${at}] of "${printable(name)}"`),
     ),
     platform: toPlatform(document),
     history: document.history.map(toHistoryEntry),
     ...given('created', document.created),
     ...given('author', document.author),
+  }
+}
+
+function parseDiffID(id: string, what: string): Digest {
+  try {
+    return parseDigest(id, what)
+  } catch (error) {
+    throw isImgtoolError(error) ? markMalformed(error) : error
   }
 }
 

@@ -10,42 +10,72 @@ import {type Digest, parseDigest} from '../digest.ts'
 import {ImgtoolError} from '../errors.ts'
 import {fromText, printableText} from '../text.ts'
 import {type ConfigFacts, readConfig, requireSameCount, withoutDiffIDs} from './config.ts'
+import {isDamageOfImage} from './damaged.ts'
 import {type Documents, parseDocument, requireBlob} from './json.ts'
 import {missingBlob} from './missing.ts'
-import type {HistoryEntry, Image, Layer} from './model.ts'
+import type {HistoryEntry, Image, Layer, LostImage} from './model.ts'
 import {familiarName} from './names.ts'
 import {dockerManifestSchema} from './schemas.ts'
 
 /** Name of the document that makes an archive one of docker 1.10 or later. */
 export const dockerManifestName = 'manifest.json'
 
+/** What a docker archive holds. */
+export interface DockerImages {
+  readonly images: readonly Image[]
+  readonly lost: readonly LostImage[]
+}
+
 /**
- * Reads every image of a docker archive, in the order of `manifest.json`.
+ * Reads every image of a docker archive, in the order of `manifest.json`; those whose config is missing or damaged are lost.
  *
- * @throws {ImgtoolError} DOCUMENT_INVALID, BLOB_MISSING for a config, DIGEST_INVALID, LIMIT_EXCEEDED, ARCHIVE_INVALID
+ * @throws {ImgtoolError} DOCUMENT_INVALID, DIGEST_INVALID, LIMIT_EXCEEDED, ARCHIVE_INVALID
  */
-export async function readDockerArchive(archive: Archive, documents: Documents): Promise<Image[]> {
+export async function readDockerArchive(archive: Archive, documents: Documents): Promise<DockerImages> {
   const document = requireBlob(archive, dockerManifestName, 'the manifest')
   const manifest = await documents.read(document)
   const items = parseDocument(manifest, document.name, dockerManifestSchema)
-  const configs = new Map<Blob, ConfigFacts>()
+  // Thousands of items may share one large config.
+  const configs = new Map<string, Promise<NamedConfig>>()
   const images: Image[] = []
+  const lost: LostImage[] = []
   for (const {Config: path, ...item} of items) {
-    const blob = requireBlob(archive, path, 'the config')
-    // Thousands of items may share one large config.
-    const facts = configs.get(blob) ?? (await readNamedConfig(blob, path, documents))
-    configs.set(blob, facts)
-    images.push({...toImage(archive, item, facts, blob), index: images.length, manifest})
+    const config = configs.get(path) ?? readNamedConfig(archive, path, documents)
+    configs.set(path, config)
+    try {
+      const {facts, blob} = await config
+      images.push({...toImage(archive, item, facts, blob), index: images.length, manifest})
+    } catch (error) {
+      if (!isDamageOfImage(error)) throw error
+      lost.push(toLost(item, path, error))
+    }
   }
-  return withValidParents(images)
+  return {images: withValidParents(images), lost}
 }
 
 type ManifestItem = v.InferOutput<typeof dockerManifestSchema>[number]
 
-async function readNamedConfig(blob: Blob, path: string, documents: Documents): Promise<ConfigFacts> {
+interface NamedConfig {
+  readonly facts: ConfigFacts
+  readonly blob: Blob
+}
+
+async function readNamedConfig(archive: Archive, path: string, documents: Documents): Promise<NamedConfig> {
+  const blob = requireBlob(archive, path, 'the config')
   const facts = readConfig(await documents.read(blob, 'config'), blob.name, documents.limits)
   requireName(path, facts.imageID)
-  return facts
+  return {facts, blob}
+}
+
+/** The name of a config was its image ID, whatever its bytes are now. */
+function toLost({RepoTags: tags}: Omit<ManifestItem, 'Config'>, path: string, error: ImgtoolError): LostImage {
+  const [, hex] = /^(?:blobs\/sha256\/|sha256:)?([0-9a-f]{64})(?:\.json)?$/.exec(path) ?? []
+  return {...toNames(tags), ...(hex !== undefined && {imageID: `sha256:${hex}`}), error}
+}
+
+/** skopeo and podman write whole names, docker what it shows. */
+function toNames(tags: readonly string[]): Pick<Image, 'names' | 'aliases'> {
+  return {names: tags.map(familiarName), aliases: tags.filter((name) => name !== familiarName(name))}
 }
 
 function toImage(
@@ -59,9 +89,7 @@ function toImage(
   const top = layers.at(-1)?.v1ID
   return {
     format: 'docker-archive',
-    // skopeo and podman write whole names, docker what it shows.
-    names: item.RepoTags.map(familiarName),
-    aliases: item.RepoTags.filter((name) => name !== familiarName(name)),
+    ...toNames(item.RepoTags),
     ...withoutDiffIDs(facts),
     layers,
     ...(top === undefined ? {} : {v1ID: top}),

@@ -9,9 +9,10 @@ import {ImgtoolError} from '../errors.ts'
 import {checkLimit, type Limits} from '../limits.ts'
 import {printableText} from '../text.ts'
 import {given, toPlatform} from './config.ts'
+import {isDamageOfImage, markMalformed} from './damaged.ts'
 import {type Documents, parseDocument} from './json.ts'
 import {missingBlob, whyMissing} from './missing.ts'
-import type {HistoryEntry, Image, Layer, V1Node} from './model.ts'
+import type {HistoryEntry, Image, Layer, LostImage, V1Node} from './model.ts'
 import {repositoriesSchema, type V1Document, v1Schema} from './schemas.ts'
 
 /** Name of the document that names images. It is absent when images were saved by id. */
@@ -23,6 +24,7 @@ const jsonName = /^([0-9a-f]{64})\/json$/
 /** What an archive before docker 1.10 holds. */
 export interface V1Images {
   readonly images: readonly Image[]
+  readonly lost: readonly LostImage[]
   /** By id, in the order of the archive. */
   readonly nodes: ReadonlyMap<string, V1Node>
 }
@@ -35,29 +37,42 @@ export function hasV1Layers(archive: Archive): boolean {
 
 /**
  * Reads every layer's document and every image: the named ones in the order of `repositories`, then those that have
- * neither name nor child.
+ * neither name nor child. Images are lost for which a layer's document is damaged.
  *
  * @throws {ImgtoolError} DOCUMENT_INVALID, DIGEST_INVALID for an id that is none, IMAGE_NOT_FOUND for a name that leads
  *   nowhere, PARENT_CYCLE, LIMIT_EXCEEDED
  */
 export async function readV1Archive(archive: Archive, documents: Documents): Promise<V1Images> {
   const {limits} = documents
-  const read = await readNodes(archive, documents)
+  const {read, damage} = await readNodes(archive, documents)
   const nodes = new Map([...read].map(([id, {node}]) => [id, node]))
-  const names = await readRepositories(archive, nodes, documents)
+  const names = await readRepositories(archive, (id) => nodes.has(id) || damage.has(id), documents)
   const parents = new Set([...nodes.values()].map((node) => node.parent))
-  const tops = [...names.keys(), ...[...nodes.keys()].filter((id) => !parents.has(id) && !names.has(id))]
+  const nameless = [...nodes.keys()].filter((id) => !parents.has(id) && !names.has(id))
   requireNoCycle(nodes)
   const images: Image[] = []
+  const lost: LostImage[] = []
+  const lose = (id: string, error: ImgtoolError) => lost.push({names: names.get(id) ?? [], v1ID: id, error})
+  for (const [id, error] of damage) if (names.has(id) || names.size === 0) lose(id, error)
   // Many tops on one long chain: the layers of all images together may be the square of what the archive holds.
   let layers = 0
-  for (const id of tops) {
+  for (const id of [...names.keys(), ...nameless].filter((top) => !damage.has(top))) {
     const image = toImage(read, id, images.length, names.get(id) ?? [], limits)
     layers += image.layers.length
     checkLimit(limits, 'members', layers, 'layers of all images of the archive')
-    images.push(image)
+    const error = damage.get(nodes.get(image.layers[0]!.v1ID!)!.parent ?? '') ?? doubtOf(image, damage)
+    if (error === undefined) images.push(image)
+    else lose(id, error)
   }
-  return {images, nodes}
+  return {images, lost, nodes}
+}
+
+/** Without a name, it may as well be what an image grew from whose document is damaged. */
+function doubtOf({names}: Image, damage: ReadonlyMap<string, ImgtoolError>): ImgtoolError | undefined {
+  const [error] = damage.values()
+  if (error === undefined || names.length > 0) return undefined
+  const {code, message, details} = error
+  return new ImgtoolError(code, `It may be but a part of another one. ${message}`, details)
 }
 
 /** A layer with what its document says of an image that it is the top of. The rest is not kept: it may be large. */
@@ -66,19 +81,32 @@ interface ReadNode {
   readonly facts: Pick<Image, 'platform' | 'created' | 'author'>
 }
 
-async function readNodes(archive: Archive, documents: Documents): Promise<Map<string, ReadNode>> {
-  const nodes = new Map<string, ReadNode>()
+interface ReadNodes {
+  readonly read: ReadonlyMap<string, ReadNode>
+  /** Why others cannot be read, by id. */
+  readonly damage: ReadonlyMap<string, ImgtoolError>
+}
+
+async function readNodes(archive: Archive, documents: Documents): Promise<ReadNodes> {
+  const read = new Map<string, ReadNode>()
+  const damage = new Map<string, ImgtoolError>()
   for (const name of archive.members.keys()) {
     const id = jsonName.exec(name)?.[1]
-    if (id !== undefined) nodes.set(id, await readNode(archive, id, name, documents))
+    if (id === undefined) continue
+    try {
+      read.set(id, await readNode(archive, id, name, documents))
+    } catch (error) {
+      if (!isDamageOfImage(error)) throw error
+      damage.set(id, error)
+    }
   }
-  return nodes
+  return {read, damage}
 }
 
 async function readNode(archive: Archive, id: string, name: string, documents: Documents): Promise<ReadNode> {
   const json = await documents.read(archive.blob(name)!)
   const document = parseDocument(json, name, v1Schema)
-  if (document.parent) requireID(document.parent, `parent in "${name}"`)
+  if (document.parent && !isID(document.parent)) throw markMalformed(noID(document.parent, `parent in "${name}"`))
   const layerName = `${id}/layer.tar`
   const layer = archive.blob(layerName)
   const node: V1Node = {
@@ -113,7 +141,7 @@ function toHistory(document: V1Document): HistoryEntry {
 /** @returns names by id, in the order of `repositories` */
 async function readRepositories(
   archive: Archive,
-  nodes: ReadonlyMap<string, V1Node>,
+  isKnown: (id: string) => boolean,
   documents: Documents,
 ): Promise<Map<string, string[]>> {
   const names = new Map<string, string[]>()
@@ -122,8 +150,8 @@ async function readRepositories(
   const document = parseDocument(await documents.read(blob), repositoriesName, repositoriesSchema)
   for (const [repository, tags] of document) {
     for (const [tag, id] of tags) {
-      requireID(id, `the id of "${printableText(`${repository}:${tag}`)}" in repositories`)
-      if (!nodes.has(id)) {
+      if (!isID(id)) throw noID(id, `the id of "${printableText(`${repository}:${tag}`)}" in repositories`)
+      if (!isKnown(id)) {
         throw new ImgtoolError(
           'IMAGE_NOT_FOUND',
           `Cannot find image ${id}, named "${printableText(`${repository}:${tag}`)}", in the archive`,
@@ -135,9 +163,12 @@ async function readRepositories(
   return names
 }
 
-function requireID(id: string, where: string): void {
-  if (/^[0-9a-f]{64}$/.test(id) && !id.includes('\n')) return
-  throw new ImgtoolError('DIGEST_INVALID', `${where} is not an id: ${JSON.stringify(id)}`)
+function isID(id: string): boolean {
+  return /^[0-9a-f]{64}$/.test(id) && !id.includes('\n')
+}
+
+function noID(id: string, where: string): ImgtoolError {
+  return new ImgtoolError('DIGEST_INVALID', `${where} is not an id: ${JSON.stringify(id)}`)
 }
 
 /** Marks the way down from every node and stops at what an earlier way has cleared, so the cost is one visit a node. */

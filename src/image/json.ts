@@ -7,6 +7,7 @@ import type {Archive, Blob} from '../archive/archive.ts'
 import {ImgtoolError} from '../errors.ts'
 import type {Limits} from '../limits.ts'
 import {type ByteString, fromText, printable, printableText} from '../text.ts'
+import {markMalformed} from './damaged.ts'
 
 /** Nesting of arrays and objects; image documents have about six levels. */
 const maximumDepth = 64
@@ -76,8 +77,12 @@ export function parseDocument<const Schema extends v.GenericSchema>(
   const [issue] = result.issues
   const path = v.getDotPath(issue)
   const where = path === null ? '' : ` at "${printableText(path)}"`
-  throw invalid(name, `${printableText(issue.message).slice(0, 200)}${where}`)
+  const error = invalid(name, `${printableText(issue.message).slice(0, 200)}${where}`)
+  throw ambiguousTypes.has(issue.type) ? error : markMalformed(error)
 }
+
+/** Issues of valibot's for a key that must not be there: readers would take one or the other. */
+const ambiguousTypes = new Set(['check', 'undefined'])
 
 function parseStrict(bytes: Buffer, name: ByteString): unknown {
   const text = bytes.toString('utf8')
@@ -85,7 +90,7 @@ function parseStrict(bytes: Buffer, name: ByteString): unknown {
   try {
     value = JSON.parse(text)
   } catch {
-    throw invalid(name, 'it is not JSON')
+    throw markMalformed(invalid(name, 'it is not JSON'))
   }
   const problem = findAmbiguity(text)
   if (problem !== undefined) throw invalid(name, problem)

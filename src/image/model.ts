@@ -102,10 +102,17 @@ export interface V1Node {
   readonly layer: Blob
 }
 
-/** An image of a store without a config that can be used. */
+/** An image without documents that can be used: it is left out, and others are not. */
 export interface LostImage {
-  readonly imageID: string
   readonly names: readonly string[]
+  /** Further spellings, as those of an {@link Image}. */
+  readonly aliases?: readonly string[]
+  /** What is known of it; an image may have lost all of these. */
+  readonly imageID?: string
+  readonly manifestDigest?: Digest
+  readonly v1ID?: string
+  /** As an index claims it. */
+  readonly platform?: Readonly<Partial<Record<keyof Platform, string | undefined>>>
   readonly error: ImgtoolError
 }
 
@@ -118,6 +125,6 @@ export interface ImageSet {
   readonly v1: ReadonlyMap<string, V1Node>
   /** What was found that is odd but harmless, one sentence each. */
   readonly warnings: readonly string[]
-  /** Images of a store that were left out, with why. */
+  /** Images that were left out, with why; {@link warnings} say so, too. */
   readonly lost?: readonly LostImage[]
 }

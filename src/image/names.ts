@@ -83,8 +83,8 @@ export function isNamed(image: Image, wanted: string): boolean {
 }
 
 /** Whether it selects an image that was left out. */
-export function isLostNamed({names, imageID}: LostImage, wanted: string): boolean {
-  return isSpelled(names, wanted) || isID(() => [imageID], wanted)
+export function isLostNamed({names, aliases = [], imageID, manifestDigest, v1ID}: LostImage, wanted: string): boolean {
+  return isSpelled([...names, ...aliases], wanted) || isID(() => [imageID, manifestDigest, v1ID], wanted)
 }
 
 function isSpelled(names: readonly string[], wanted: string): boolean {

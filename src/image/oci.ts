@@ -5,13 +5,14 @@
  */
 import type {Archive, Blob} from '../archive/archive.ts'
 import {type Digest, digestAlgorithm, digestHex, parseDigest, startDigest} from '../digest.ts'
-import {ImgtoolError, isImgtoolError} from '../errors.ts'
+import {ImgtoolError} from '../errors.ts'
 import {checkLimit} from '../limits.ts'
 import {printable, printableText} from '../text.ts'
 import {type ConfigFacts, readConfig, requireSameCount, withoutDiffIDs} from './config.ts'
+import {isDamageOfImage} from './damaged.ts'
 import {type Documents, parseDocument, requireBlob} from './json.ts'
 import {missingBlob} from './missing.ts'
-import type {Image, Layer} from './model.ts'
+import type {Image, Layer, LostImage} from './model.ts'
 import {namesOf} from './names.ts'
 import {type Descriptor, indexSchema, layoutSchema, manifestSchema} from './schemas.ts'
 
@@ -43,6 +44,7 @@ interface Step {
 /** What an OCI layout holds. */
 export interface OciImages {
   readonly images: readonly Image[]
+  readonly lost: readonly LostImage[]
   readonly warnings: readonly string[]
 }
 
@@ -51,37 +53,51 @@ interface Reading {
   readonly archive: Archive
   readonly documents: Documents
   readonly warnings: string[]
-  readonly indexes: Map<Digest, readonly Descriptor[]>
+  readonly lost: LostImage[]
+  readonly indexes: Map<Digest, Promise<readonly Descriptor[]>>
   readonly images: Map<Digest, Promise<Image | undefined>>
   readonly configs: Map<Digest, ConfigFacts>
 }
 
 /**
- * Reads every image of a layout, in the order of its indexes. Attestations and artifacts that are no images are left out;
- * manifests of unknown types, and those that are not in the archive or whose config is not, are left out with a warning.
+ * Reads every image of a layout, in the order of its indexes. Attestations and artifacts that are no images are left out,
+ * manifests of unknown types with a warning. Images are lost whose index, manifest or config is not in the archive, or damaged.
  *
- * @throws {ImgtoolError} BLOB_MISSING when nothing else is left, DOCUMENT_INVALID, DIGEST_INVALID, DIGEST_MISMATCH,
- *   SIZE_MISMATCH, LIMIT_EXCEEDED, ARCHIVE_INVALID
+ * @throws {ImgtoolError} DOCUMENT_INVALID, DIGEST_INVALID, LIMIT_EXCEEDED, ARCHIVE_INVALID
  * @see OCI image-spec image-index.md: an unknown media type must not be an error
  */
 export async function readOciLayout(archive: Archive, documents: Documents): Promise<OciImages> {
   const warnings: string[] = []
-  const reading = {archive, documents, warnings, indexes: new Map(), images: new Map(), configs: new Map()}
+  const lost: LostImage[] = []
+  const reading = {archive, documents, warnings, lost, indexes: new Map(), images: new Map(), configs: new Map()}
   await checkLayoutVersion(archive, documents, warnings)
   const named: Image[] = []
-  let missing: ImgtoolError | undefined
-  for await (const {descriptor, annotations, platformIndex} of findManifests(reading)) {
-    try {
-      const image = await readOnce(reading, descriptor)
-      if (image !== undefined) named.push({...image, ...namesOf(annotations), platformIndex})
-    } catch (error) {
-      if (!isImgtoolError(error) || error.code !== 'BLOB_MISSING') throw error
-      warnings.push(error.message)
-      missing ??= error
-    }
+  for await (const step of findManifests(reading)) {
+    const image = await losing(reading, step, (descriptor) => readOnce(reading, descriptor))
+    if (image !== undefined) named.push({...image, ...namesOf(step.annotations), platformIndex: step.platformIndex})
   }
-  if (named.length === 0 && missing !== undefined) throw missing
-  return {images: mergeNames(named), warnings: [...new Set(warnings)]}
+  return {images: mergeNames(named), lost: mergeLost(lost), warnings: [...new Set(warnings)]}
+}
+
+/** Reads what a descriptor leads to; undefined where the images behind it are lost. */
+async function losing<Result>(
+  {lost}: Reading,
+  {descriptor, annotations}: Step,
+  read: (descriptor: Descriptor) => Promise<Result>,
+): Promise<Result | undefined> {
+  try {
+    return await read(descriptor)
+  } catch (error) {
+    if (!isDamageOfImage(error)) throw error
+    const {platform} = descriptor
+    lost.push({
+      ...namesOf(annotations),
+      manifestDigest: descriptor.digest as Digest,
+      ...(platform && {platform}),
+      error,
+    })
+    return undefined
+  }
 }
 
 async function checkLayoutVersion(archive: Archive, documents: Documents, warnings: string[]): Promise<void> {
@@ -111,7 +127,7 @@ async function* findManifests(reading: Reading): AsyncGenerator<Step> {
     checkLimit(limits, 'indexDepth', depth, 'nested indexes')
     const annotations = {...step.annotations, ...descriptor.annotations}
     if (indexTypes.has(descriptor.mediaType ?? '')) {
-      const nested = await readNested(reading, descriptor)
+      const nested = (await losing(reading, {...step, annotations}, (index) => readNested(reading, index))) ?? []
       const platformIndex = descriptor.digest
       open.push(...nested.map((inner) => ({descriptor: inner, depth: depth + 1, annotations, platformIndex})).reverse())
     } else if (!isAttestation(descriptor)) {
@@ -125,19 +141,21 @@ function firstStep(descriptor: Descriptor): Step {
   return {descriptor, depth: 1, annotations: {}, platformIndex: descriptor.platform ? indexName : undefined}
 }
 
-async function readNested(reading: Reading, descriptor: Descriptor): Promise<readonly Descriptor[]> {
+function readNested(reading: Reading, descriptor: Descriptor): Promise<readonly Descriptor[]> {
   const digest = parseDigest(descriptor.digest, 'a digest in an index')
-  const known = reading.indexes.get(digest)
-  if (known !== undefined) return known
-  const {archive, documents, warnings} = reading
-  if (archive.blob(blobName(digest)) === undefined) {
-    warnings.push(`The index ${digest} is named, but not in the archive`)
-    return []
-  }
+  const index = reading.indexes.get(digest) ?? readIndex(reading, descriptor, digest)
+  reading.indexes.set(digest, index)
+  return index
+}
+
+async function readIndex(
+  {archive, documents}: Reading,
+  descriptor: Descriptor,
+  digest: Digest,
+): Promise<readonly Descriptor[]> {
   const bytes = await readVerified(archive, descriptor, documents, 'document')
   const document = parseDocument(bytes, blobName(digest), indexSchema)
   requireMediaType(document.mediaType, descriptor)
-  reading.indexes.set(digest, document.manifests)
   return document.manifests
 }
 
@@ -275,5 +293,15 @@ function mergeNames(images: readonly Image[]): Image[] {
     index,
     names: [...new Set(same.flatMap(({names}) => names))],
     aliases: [...new Set(same.flatMap(({aliases}) => aliases))],
+  }))
+}
+
+/** One of several names is as lost as the others. */
+function mergeLost(lost: readonly LostImage[]): LostImage[] {
+  const groups = [...Map.groupBy(lost, ({manifestDigest}) => manifestDigest).values()]
+  return groups.map((same) => ({
+    ...same[0]!,
+    names: [...new Set(same.flatMap(({names}) => names))],
+    aliases: [...new Set(same.flatMap(({aliases = []}) => aliases))],
   }))
 }

@@ -1,12 +1,14 @@
 /** Finds out by content what format an archive has, and reads its images. */
 import type {Archive} from '../archive/archive.ts'
+import {shortID} from '../digest.ts'
 import {ImgtoolError} from '../errors.ts'
 import type {Limits} from '../limits.ts'
 import {printableText} from '../text.ts'
 import {dockerManifestName, readDockerArchive} from './docker-archive.ts'
 import {hasV1Layers, readV1Archive} from './docker-v1.ts'
 import {Documents} from './json.ts'
-import type {Image, ImageSet} from './model.ts'
+import type {Image, ImageSet, LostImage} from './model.ts'
+import {splitTag} from './names.ts'
 import {indexName, layoutName, readOciLayout} from './oci.ts'
 
 /**
@@ -16,12 +18,17 @@ import {indexName, layoutName, readOciLayout} from './oci.ts'
  * `manifest.json` is read first, because docker's own indexes of that time miss untagged images, layers or their order;
  * images that only the index has are added; where the two contradict each other the archive is refused.
  *
+ * Images whose documents are missing or damaged are left out, with a warning, as long as others are left.
+ *
  * @throws {ImgtoolError} FORMAT_UNKNOWN with what the archive looks like, and whatever the readers throw, with the archive named
  */
 export async function readImages(archive: Archive, limits: Limits): Promise<ImageSet> {
   try {
     const set = await readAny(archive, new Documents(limits))
-    if (set.images.length > 0 || set.v1.size > 0) return set
+    const {lost = []} = set
+    if (set.images.length === 0 && lost.length > 0) throw lost[0]!.error
+    if (set.images.length > 0 || set.v1.size > 0)
+      return {...set, warnings: [...set.warnings, ...lost.map(describeLost)]}
     const [oddity] = set.warnings
     const why = oddity === undefined ? '' : ` (${oddity})`
     throw new ImgtoolError('IMAGE_NOT_FOUND', `Cannot find an image in the archive: its documents name none${why}`)
@@ -36,11 +43,11 @@ async function readAny(archive: Archive, documents: Documents): Promise<ImageSet
   if (docker && isSkopeoDirectory(archive)) throw skopeoDirectory(archive)
   if (docker && oci) return readHybrid(archive, documents)
   if (docker)
-    return {format: 'docker-archive', images: await readDockerArchive(archive, documents), v1: new Map(), warnings: []}
+    return {format: 'docker-archive', ...(await readDockerArchive(archive, documents)), v1: new Map(), warnings: []}
   if (oci) return {format: 'oci', ...(await readOciLayout(archive, documents)), v1: new Map()}
   if (hasV1Layers(archive)) {
-    const {images, nodes} = await readV1Archive(archive, documents)
-    return {format: 'docker-v1', images, v1: nodes, warnings: []}
+    const {nodes, ...images} = await readV1Archive(archive, documents)
+    return {format: 'docker-v1', ...images, v1: nodes, warnings: []}
   }
   throw unknownFormat(archive)
 }
@@ -56,15 +63,31 @@ function skopeoDirectory(archive: Archive): ImgtoolError {
 }
 
 async function readHybrid(archive: Archive, documents: Documents): Promise<ImageSet> {
-  const images = await readDockerArchive(archive, documents)
-  const {images: indexed, warnings} = await readIndexOfHybrid(archive, documents)
+  const {images, lost} = await readDockerArchive(archive, documents)
+  const {images: indexed, lost: unindexed, warnings} = await readIndexOfHybrid(archive, documents)
   requireAgreement(images, indexed)
   const known = new Set(images.map((image) => image.imageID))
   const manifests = new Map(indexed.map((image) => [image.imageID, image]))
   const merged = images.map((image) => withManifest(image, manifests.get(image.imageID)))
   const added = indexed.filter((image) => !known.has(image.imageID))
   const all = [...merged, ...added].map((image, index) => ({...image, index}))
-  return {format: 'docker-archive', images: all, v1: new Map(), warnings}
+  // What `manifest.json` describes, too, is not lost with its manifest.
+  const [isRead, isLeftOut] = [namesIn(images), namesIn(lost)]
+  const described = unindexed.filter(isRead)
+  const others = unindexed.filter((image) => !isRead(image) && !isLeftOut(image))
+  return {
+    format: 'docker-archive',
+    images: all,
+    lost: [...lost, ...others],
+    v1: new Map(),
+    warnings: [...warnings, ...described.map(({error}) => error.message)],
+  }
+}
+
+/** Tells whether all names of an image are among those of others; in an index a name may be a tag alone. */
+function namesIn(others: readonly Pick<Image, 'names'>[]): (image: LostImage) => boolean {
+  const known = new Set(others.flatMap(({names}) => names.flatMap((name) => [name, splitTag(name)?.tag ?? name])))
+  return ({names}) => names.every((name) => known.has(name))
 }
 
 /** Docker 25.0.0-rc wrote manifests without layers, which contradict their configs: `manifest.json` is whole. @see moby#47065 */
@@ -73,7 +96,7 @@ async function readIndexOfHybrid(archive: Archive, documents: Documents) {
     return await readOciLayout(archive, documents)
   } catch (error) {
     if (!(error instanceof ImgtoolError) || error.code !== 'DOCUMENT_INVALID') throw error
-    return {images: [], warnings: [`The OCI index was left aside: ${error.message}`]}
+    return {images: [], lost: [], warnings: [`The OCI index was left aside: ${error.message}`]}
   }
 }
 
@@ -108,6 +131,15 @@ function withManifest(image: Image, indexed: Image | undefined): Image {
     manifestDigest: indexed.manifestDigest,
     aliases: [...new Set([...indexed.names, ...indexed.aliases])],
   }
+}
+
+/** Names it by all that it is called. */
+function describeLost({names, platform, imageID, manifestDigest, v1ID, error}: LostImage): string {
+  const shown = names.map((name) => `"${printableText(name)}"`).join(', ')
+  const what = shown || shortID(imageID ?? manifestDigest ?? v1ID ?? '') || 'without a name'
+  const parts = [platform?.os, platform?.architecture, platform?.variant].filter((part) => part !== undefined)
+  const where = parts.length === 0 ? '' : ` for ${printableText(parts.join('/'))}`
+  return `Image ${what}${where} is left out: ${error.message}`
 }
 
 function unknownFormat(archive: Archive): ImgtoolError {

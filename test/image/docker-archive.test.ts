@@ -1,6 +1,7 @@
 import {gzipSync, zstdCompressSync} from 'node:zlib'
 import test, {type ExecutionContext} from 'ava'
 import {sha256} from '../../src/digest.ts'
+import {selectImage} from '../../src/open.ts'
 import {
   blobMember,
   configOf,
@@ -13,6 +14,7 @@ import {
   type Recipe,
   readLayers,
   replaced,
+  sourceOf,
   tarOf,
   app as twoLayers,
   without,
@@ -98,6 +100,52 @@ test('lists an image whose layer is missing, and says so when the layer is read'
   const layer = images[0]!.layers[1]!
   const error = await t.throwsAsync(readLayers([layer]), {code: 'BLOB_MISSING'})
   t.like(error, {details: {layer: 1, entry: members[2]!.name}})
+})
+
+const damages: readonly (readonly [string, string, (body: string) => string])[] = [
+  ['is no JSON', 'DOCUMENT_INVALID', (body) => body.replace(':', ';')],
+  ['has lost a key', 'DOCUMENT_INVALID', (body) => body.replace('rootfs', 'rootfz')],
+  ['has a diffID that is none', 'DIGEST_INVALID', (body) => body.replace(/sha256:./, 'sha256:x')],
+]
+for (const [what, code, damage] of damages) {
+  test(`leaves an image out whose config ${what}`, async (t) => {
+    const members = dockerMembers([app, other])
+    const broken = replaced(members, members[0]!.name, {body: damage(configOf(app))})
+    const {images, lost, warnings} = await imagesOf(t, broken)
+    t.deepEqual(
+      images.map(({imageID, index}) => [imageID, index]),
+      [[sha256(configOf(other)), 0]],
+    )
+    t.like(lost?.[0], {names: ['app:1', 'app:latest'], imageID: sha256(configOf(app)), error: {code}})
+    t.is(warnings.length, 1)
+    t.regex(warnings[0] ?? '', /^Image "app:1", "app:latest" is left out: /)
+    const named = await sourceOf(t, broken, {name: 'app:1'})
+    t.throws(() => selectImage(named), {code})
+  })
+}
+
+test('leaves images out whose config is missing, each with the reason', async (t) => {
+  const members = dockerMembers([app, other, {...app, names: ['again:1']}])
+  const {images, lost} = await imagesOf(t, without(members, members[0]!.name))
+  t.is(images.length, 1)
+  t.deepEqual(
+    lost?.map(({names, error}) => [names, error.code]),
+    [
+      [['app:1', 'app:latest'], 'BLOB_MISSING'],
+      [['again:1'], 'BLOB_MISSING'],
+    ],
+  )
+})
+
+test('does not leave an image out for a limit or a key that is there twice, but refuses the archive', async (t) => {
+  const members = dockerMembers([app, other])
+  const change = (body: string) => replaced(members, members[0]!.name, {body})
+  const twice = configOf(app).replace('{', '{"os":"plan9",')
+  await t.throwsAsync(imagesOf(t, change(twice)), {code: 'DOCUMENT_INVALID', message: /twice/})
+  const cases = configOf(app).replace('{', '{"ROOTFS":{},')
+  await t.throwsAsync(imagesOf(t, change(cases)), {code: 'DOCUMENT_INVALID', message: /twice/})
+  await t.throwsAsync(imagesOf(t, change(configOf(app).padEnd(4000)), {config: 3000}), {code: 'LIMIT_EXCEEDED'})
+  await t.throwsAsync(imagesOf(t, [...members, {name: members[0]!.name, body: '{}'}]), {code: 'ARCHIVE_INVALID'})
 })
 
 test('refuses a layer with other bytes when it is read', async (t) => {

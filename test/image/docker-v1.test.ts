@@ -117,6 +117,41 @@ test('lists an image whose layer is missing, its own or an ancestor’s', async 
   )
 })
 
+test('leaves images out for which a document is damaged, and no others', async (t) => {
+  const other = {id: 'd', parent: 'a'}
+  const members = v1Members([...chain, other], {app: {old: 'b', latest: 'c'}, base: {1: 'a'}, other: {1: 'd'}})
+  const {images, lost, warnings, v1} = await imagesOf(t, replaced(members, `${v1ID('b')}/json`, {body: '{"id":'}))
+  t.deepEqual(
+    images.map(({names}) => names),
+    [['base:1'], ['other:1']],
+  )
+  t.deepEqual(
+    lost?.map(({names, error}) => [...names, error.code]),
+    [
+      ['app:old', 'DOCUMENT_INVALID'],
+      ['app:latest', 'DOCUMENT_INVALID'],
+    ],
+  )
+  t.is(warnings.length, 2)
+  t.false(v1.has(v1ID('b')))
+})
+
+test('takes no image for another because what was built on it is damaged', async (t) => {
+  const cut = (members: readonly Member[]) => replaced(members, `${v1ID('c')}/json`, {body: '{"id":'})
+  await t.throwsAsync(imagesOf(t, cut(v1Members(chain, {app: {latest: 'c'}}))), {code: 'DOCUMENT_INVALID'})
+  await t.throwsAsync(imagesOf(t, cut(v1Members(chain))), {code: 'DOCUMENT_INVALID'})
+  const named = v1Members([...chain, {id: 'd', parent: 'a'}], {app: {latest: 'c'}, other: {1: 'd'}})
+  const {images, lost} = await imagesOf(t, cut(named))
+  t.deepEqual(
+    images.map(({names}) => names),
+    [['other:1']],
+  )
+  t.deepEqual(
+    lost?.map(({names, v1ID: id}) => [id, ...names]),
+    [[v1ID('c'), 'app:latest'], [v1ID('b')]],
+  )
+})
+
 test('refuses cycles of parents, long and short, reached or not', async (t) => {
   const short = [{id: 'a', parent: 'a'}]
   const long = [{id: 'a', parent: 'c'}, ...chain.slice(1)]

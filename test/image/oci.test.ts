@@ -161,6 +161,18 @@ for (const [what, lost] of [
     t.true(warnings[0]?.includes(lost))
   })
 
+  test(`leaves an image out whose ${what} is damaged, and says which`, async (t) => {
+    const members = replaced(ociMembers([app, {...other, names: ['other:1', 'other:2']}]), lost, {body: 'x'})
+    const {images, lost: left, warnings} = await imagesOf(t, members)
+    t.deepEqual(
+      images.map(({names}) => names),
+      [['app:1']],
+    )
+    t.like(left?.[0], {names: ['other:1', 'other:2'], error: {code: 'SIZE_MISMATCH'}})
+    t.is(warnings.length, 1)
+    t.regex(warnings[0] ?? '', /^Image "other:1", "other:2" is left out: /)
+  })
+
   test(`refuses an archive without the ${what} of its only image`, async (t) => {
     await t.throwsAsync(imagesOf(t, without(ociMembers([other]), lost)), {code: 'BLOB_MISSING'})
   })
@@ -171,6 +183,33 @@ test('leaves an index out that is not in the archive', async (t) => {
   const {images, warnings} = await imagesOf(t, members)
   t.is(images.length, 1)
   t.is(warnings.length, 1)
+})
+
+test('says for which platform an image is left out', async (t) => {
+  const platform = {os: 'linux', architecture: 'arm64', variant: 'v8'}
+  const inner = indexOf(
+    descriptorOf(manifest, types.manifest),
+    descriptorOf(manifestOf(other), types.manifest, {platform}),
+  )
+  const members = layoutMembers(
+    [descriptorOf(inner, types.index, refName('app:1'))],
+    [...imageBlobs(app), blobMember(inner)],
+  )
+  const {lost, warnings} = await imagesOf(t, members)
+  t.like(lost?.[0], {names: ['app:1'], platform})
+  t.regex(warnings[0] ?? '', /^Image "app:1" for linux\/arm64\/v8 is left out: /)
+})
+
+test('does not leave an image out that readers would understand in two ways, but refuses the archive', async (t) => {
+  const twice = manifestOf(other).replace('{', '{"schemaVersion":2,')
+  const both = manifestOf(other, {manifests: []})
+  for (const body of [twice, both, manifestOf(other, {mediaType: types.index})]) {
+    const members = layoutMembers(
+      [namedManifest(manifest, 'app:1'), namedManifest(body, 'other:1')],
+      [...imageBlobs(app), ...imageBlobs(other), blobMember(body)],
+    )
+    await t.throwsAsync(imagesOf(t, members), {code: 'DOCUMENT_INVALID'})
+  }
 })
 
 test('lists an image whose layer is missing, and says so when the layer is read', async (t) => {

@@ -141,6 +141,18 @@ test('reads what is there of an archive whose index names platforms that were no
   }
 })
 
+test('leaves an image of a hybrid out once, and reads one whose manifest alone is lost', async (t) => {
+  const members = hybridMembers([app, other])
+  const {images, warnings} = await imagesOf(t, without(members, blobMember(configOf(other)).name))
+  t.is(images.length, 1)
+  t.is(warnings.length, 1)
+  t.regex(warnings[0] ?? '', /^Image "other:1" is left out: /)
+  const described = await imagesOf(t, without(members, blobMember(manifestOf(other)).name))
+  t.is(described.images.length, 2)
+  t.is(described.warnings.length, 1)
+  t.deepEqual(described.lost, [])
+})
+
 test('refuses a config that is not what its blob is called', async (t) => {
   const members = replaced(hybridMembers([app]), blobMember(configOf(app)).name, {body: configOf(other)})
   await t.throwsAsync(imagesOf(t, members), {code: 'DIGEST_MISMATCH'})
