@@ -15,6 +15,7 @@ import {
   dockerMembers,
   hybridMembers,
   imageBlobs,
+  indexOf,
   layerOf,
   layoutMembers,
   type Member,
@@ -95,6 +96,7 @@ interface Case {
   readonly code: FindingCode
   readonly severity: Severity
   readonly members: readonly Member[]
+  readonly image?: string
   readonly expected?: string
   readonly found?: string
   /** A part of how either was obtained. */
@@ -102,6 +104,7 @@ interface Case {
   readonly limits?: Partial<Limits>
 }
 
+const sparse = indexOf(descriptorOf(manifestOf(app), types.manifest), descriptorOf('absent', types.manifest))
 const damaged = Buffer.from(base)
 damaged[600] = 1
 const wrongTar = Buffer.from(base)
@@ -230,11 +233,30 @@ const cases: readonly Case[] = [
     code: 'BLOB_ABSENT',
     severity: 'warning',
     members: layoutMembers(
-      [descriptorOf(manifestOf(app), types.manifest), descriptorOf('absent', types.manifest)],
-      imageBlobs(app),
+      [descriptorOf(sparse, types.index, refName('app:1'))],
+      [...imageBlobs(app), blobMember(sparse)],
     ),
     expected: sha256('absent'),
-    from: /^manifests\[1\] of "index.json"$/,
+    from: /^manifests\[1\] of "blobs\/sha256\/[0-9a-f]+"$/,
+  },
+  {
+    title: 'a manifest that the layout itself names and does not have',
+    code: 'BLOB_MISSING',
+    severity: 'error',
+    members: layoutMembers(
+      [descriptorOf(manifestOf(app), types.manifest), descriptorOf('absent', types.manifest, refName('lost:1'))],
+      imageBlobs(app),
+    ),
+    image: 'lost:1',
+    expected: blobMember('absent').name,
+  },
+  {
+    title: 'an index that the layout itself names and does not have',
+    code: 'BLOB_MISSING',
+    severity: 'error',
+    members: layoutMembers([descriptorOf('absent', types.index, refName('lost:1'))], []),
+    image: 'lost:1',
+    expected: blobMember('absent').name,
   },
   {
     title: 'a blob that no document leads to',
@@ -578,6 +600,7 @@ for (const {title, code, severity, members, limits, ...wanted} of cases) {
     t.true(found.length > 0, json(findings))
     const hasValues = found.filter(
       (finding) =>
+        (wanted.image === undefined || finding.image === wanted.image) &&
         (wanted.expected === undefined || finding.expected?.value === wanted.expected) &&
         (wanted.found === undefined || finding.found?.value === wanted.found) &&
         (wanted.from === undefined ||
@@ -591,6 +614,15 @@ for (const {title, code, severity, members, limits, ...wanted} of cases) {
     )
   })
 }
+
+test('verifies an image that was asked for and whose documents are damaged', async (t) => {
+  const members = ociMembers([app, {names: ['other:1'], layers: [other]}])
+  const path = writeScratch(t, tarOf(without(members, blobMember(manifestOf(app)).name)))
+  const {findings, images} = await verifyArchive({transport: 'auto', path, name: 'app:1'})
+  t.deepEqual(images, [])
+  t.like(findings[0], {code: 'BLOB_MISSING', severity: 'error', image: 'app:1'})
+  await t.throwsAsync(verifyArchive({transport: 'auto', path, name: 'none'}), {code: 'IMAGE_NOT_FOUND'})
+})
 
 test('each code of a finding has a case', (t) => {
   const covered = new Set<string>([...cases.map(({code}) => code), 'INTEGRITY_MISMATCH'])

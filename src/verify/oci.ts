@@ -31,9 +31,10 @@ export async function surveyOci(survey: Survey, covered: ReadonlyMap<Digest, Sur
     const {digest} = step.descriptor
     const names = namesOf(step.annotations)
     const label = names.names[0] ?? digest
-    const known = seen.get(digest)
-    const image = known ?? (seen.has(digest) ? undefined : await surveyManifest(survey, step, label, covered))
-    seen.set(digest, image)
+    const key = `${absenceAt(step)} ${digest}`
+    const known = seen.get(key)
+    const image = known ?? (seen.has(key) ? undefined : await surveyManifest(survey, step, label, covered))
+    seen.set(key, image)
     if (image !== undefined) survey.images.push({...image, label, names: names.names})
   }
 }
@@ -77,15 +78,22 @@ async function* walkIndexes(survey: Survey): AsyncGenerator<Step> {
     if (!isWithin) return
     const annotations = {...step.annotations, ...descriptor.annotations}
     if (!indexTypes.has(descriptor.mediaType ?? '')) yield {...step, annotations}
-    else if (!entered.has(descriptor.digest)) {
-      entered.add(descriptor.digest)
-      const blob = await followDescriptor(survey, descriptor, step.from, {}, 'the index')
+    else if (!entered.has(`${absenceAt(step)} ${descriptor.digest}`)) {
+      entered.add(`${absenceAt(step)} ${descriptor.digest}`)
+      const [name] = namesOf(annotations).names
+      const place = name === undefined ? {} : {image: name}
+      const blob = await followDescriptor(survey, descriptor, step.from, place, 'the index', absenceAt(step))
       if (blob !== undefined) {
         const {mediaType} = descriptor
         open.push(...(await readIndex(survey, blob, {depth, annotations, name: printable(blob.name), mediaType})))
       }
     }
   }
+}
+
+/** An index may name platforms that were not saved. What `index.json` names is what the layout is there for. */
+function absenceAt({depth, descriptor}: Step): 'BLOB_ABSENT' | 'BLOB_MISSING' {
+  return depth === 1 && !isAttestation(descriptor) ? 'BLOB_MISSING' : 'BLOB_ABSENT'
 }
 
 /** The descriptors of an index, last first. */
@@ -116,7 +124,7 @@ async function followDescriptor(
   from: string,
   place: {readonly image?: string; readonly layer?: number},
   what: string,
-  absence: 'BLOB_ABSENT' | 'BLOB_MISSING' = 'BLOB_ABSENT',
+  absence: 'BLOB_ABSENT' | 'BLOB_MISSING',
 ): Promise<Blob | undefined> {
   const digest = await survey.findings.attempt(place, () => parseDigest(descriptor.digest, `The digest of ${from}`))
   if (digest === undefined) return undefined
@@ -141,12 +149,13 @@ async function followDescriptor(
 
 async function surveyManifest(
   survey: Survey,
-  {descriptor, from}: Step,
+  step: Step,
   image: string,
   covered: ReadonlyMap<Digest, SurveyedImage>,
 ): Promise<SurveyedImage | undefined> {
   const {documents, findings} = survey
-  const blob = await followDescriptor(survey, descriptor, from, {image}, 'the manifest')
+  const {descriptor, from} = step
+  const blob = await followDescriptor(survey, descriptor, from, {image}, 'the manifest', absenceAt(step))
   if (blob === undefined) return undefined
   if (!manifestTypes.has(descriptor.mediaType ?? 'application/vnd.oci.image.manifest.v1+json')) {
     noteType(survey, descriptor, from, image)
