@@ -3,7 +3,7 @@ import type {Blob} from './archive/archive.ts'
 import {type Choice, type GzipCompressor, startCompressor} from './compression/compress.ts'
 import {type CopiedLayer, type LayerCompression, LayerCopier} from './copy-layer.ts'
 import type {Destination, Format} from './destination.ts'
-import {type Digest, sha256} from './digest.ts'
+import {type Digest, sha256, shortID} from './digest.ts'
 import {ImgtoolError} from './errors.ts'
 import {saysSystem} from './image/better-config.ts'
 import {requireWhole} from './image/missing.ts'
@@ -18,6 +18,7 @@ import {type CopiedImage, toNewImages} from './new-images.ts'
 import {type NameOptions, renameImages} from './new-names.ts'
 import type {Source} from './open.ts'
 import {explainWriteError, type Output, type OutputOptions, openOutput} from './output.ts'
+import {printableText} from './text.ts'
 import {startHashing} from './threads.ts'
 import type {Progress} from './unpack.ts'
 
@@ -84,7 +85,7 @@ export async function convertImages(
   const named = renameImages(images, destination, options)
   try {
     await using output = await openOutput(destination, options)
-    const writer = writers[destination.format](output)
+    const writer = writers[destination.format](output, (name, from) => warnOfTaken(name, from, options))
     const result = await writeImages(source, named, writer, destination.format, options, top)
     await output.commit()
     return result
@@ -93,8 +94,10 @@ export async function convertImages(
   }
 }
 
-const writers: Readonly<Record<Format, (output: Output) => ImageWriter>> = {
-  oci: ({archive, existing}) => new OciWriter(archive, existing),
+type OnTaken = ConstructorParameters<typeof OciWriter>[2]
+
+const writers: Readonly<Record<Format, (output: Output, onTaken: OnTaken) => ImageWriter>> = {
+  oci: ({archive, existing}, onTaken) => new OciWriter(archive, existing, onTaken),
   'oci-archive': ({archive}) => new OciWriter(archive),
   'docker-archive': ({archive}) => new DockerArchiveWriter(archive),
   'docker-1.10': ({archive}) => new DockerV1Writer(archive, {manifest: true}),
@@ -177,6 +180,11 @@ function warnOfPlatforms(images: readonly NewImage[], {onWarning}: ConvertOption
     message:
       'The config does not say an operating system, without which some readers of OCI refuse an image; --drop-empty-layers adds it',
   })
+}
+
+function warnOfTaken(name: string, from: string, {onWarning}: ConvertOptions): void {
+  const message = `The name "${printableText(name)}" was taken from image ${printableText(shortID(from))}`
+  onWarning?.({code: 'NAME_TAKEN', message})
 }
 
 function isCompressed(compression: LayerCompression): compression is 'gzip' | 'zstd' {

@@ -5,7 +5,7 @@ import {gzipSync} from 'node:zlib'
 import test, {type ExecutionContext} from 'ava'
 import {type ConvertOptions, type ConvertResult, convertImages} from '../src/convert.ts'
 import {type Destination, type Format, formats, parseDestination} from '../src/destination.ts'
-import {type Digest, sha256} from '../src/digest.ts'
+import {type Digest, sha256, shortID} from '../src/digest.ts'
 import {resolveV1} from '../src/ids.ts'
 import type {Image} from '../src/image/model.ts'
 import {splitTag} from '../src/image/names.ts'
@@ -643,7 +643,9 @@ test('a layout is added to: its other images stay, and a name goes to the new im
   writeMembers(path, replaced(extra, 'oci-layout', {body: '{"imageLayoutVersion": "1.0.0"}\n'}))
   const unchanged = readFileSync(join(path, 'oci-layout'), 'utf8')
   const added = await openMembers(t, dockerMembers([{names: ['b:1', 'c:1'], layers: [layerOf('b'), layerOf('c')]}]))
-  const {source} = await convert(t, added, 'oci', {path})
+  const {source, warnings} = await convert(t, added, 'oci', {path})
+  const taken = shortID(sha256(manifestOf({layers: [layerOf('b')]})))
+  t.deepEqual(warnings, [`The name "b:1" was taken from image ${taken}`])
   t.deepEqual(
     source.set.images.map(({names, layers}) => [names, layers.length]),
     [
@@ -656,8 +658,9 @@ test('a layout is added to: its other images stay, and a name goes to the new im
   t.deepEqual(index.annotations, {kept: 'yes'})
   t.is(readFileSync(join(path, 'oci-layout'), 'utf8'), unchanged)
   const before = readFileSync(join(path, 'index.json'))
-  await convert(t, added, 'oci', {path})
+  const again = await convert(t, added, 'oci', {path})
   t.true(readFileSync(join(path, 'index.json')).equals(before), 'again changes nothing')
+  t.deepEqual(again.warnings, [])
   t.deepEqual(readdirSync(folder), ['layout'])
 })
 

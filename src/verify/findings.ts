@@ -10,7 +10,8 @@ export type Severity = 'error' | 'warning' | 'note'
 
 /** What can be found beside the codes of errors, which a verification uses where they fit. */
 export const findingCodes = {
-  BLOB_ABSENT: 'an index within the index names what is not in the archive, or a layer is elsewhere, which formats permit',
+  BLOB_ABSENT:
+    'an index within the index names what is not in the archive, or a layer is elsewhere, which formats permit',
   BLOB_UNREFERENCED: 'no document leads to a blob',
   DIFF_ID_MISMATCH: 'an uncompressed layer does not have its diffID',
   HISTORY_ABSENT: 'an image does not say how it was made',

@@ -37,14 +37,19 @@ export class OciWriter implements ImageWriter {
   readonly compressions: ReadonlySet<Compression> = new Set(['none', 'gzip', 'zstd'])
   readonly #archive: ArchiveWriter
   readonly #existing: ExistingIndex | undefined
+  readonly #onTaken: OnTaken | undefined
   readonly #directories = new Set<ByteString>()
   readonly #documents = new Set<Digest>()
   readonly #entries: Entry[] = []
 
-  /** @param existing the index of the layout that is added to */
-  constructor(archive: ArchiveWriter, existing?: ExistingIndex) {
+  /**
+   * @param existing the index of the layout that is added to
+   * @param onTaken called for each name that another image of the layout loses, with the digest of its manifest or index
+   */
+  constructor(archive: ArchiveWriter, existing?: ExistingIndex, onTaken?: OnTaken) {
     this.#archive = archive
     this.#existing = existing
+    this.#onTaken = onTaken
   }
 
   expect(): void {}
@@ -77,7 +82,9 @@ export class OciWriter implements ImageWriter {
     for (const group of groupPlatforms(this.#entries)) added.push(...(await this.#describeGroup(group)))
     await this.#makeDirectory('sha256:')
     if (this.#existing === undefined) await this.#archive.write(layoutName, encode({imageLayoutVersion: '1.0.0'}))
-    await this.#archive.write(indexName, encode(mergeIndex(this.#existing, added)))
+    const {index, taken} = mergeIndex(this.#existing, added)
+    await this.#archive.write(indexName, encode(index))
+    for (const [name, from] of taken) this.#onTaken?.(name, from)
   }
 
   /** One descriptor a name, or one without a name. Several platforms become an index of their own. */
@@ -118,19 +125,29 @@ export interface ExistingIndex {
   readonly manifests: readonly Readonly<Record<string, unknown>>[]
 }
 
+type OnTaken = (name: string, from: string) => void
+
 /** A name means one image: who had it before loses it, as with skopeo and umoci. */
-function mergeIndex(existing: ExistingIndex | undefined, added: readonly NewDescriptor[]): object {
-  if (existing === undefined) return {schemaVersion: 2, mediaType: ociIndexType, manifests: added}
-  const identities = new Set(added.map(identify))
-  const kept = existing.manifests.filter((descriptor) => !identities.has(identify(descriptor)))
-  return {...existing.document, manifests: [...kept, ...added]}
+function mergeIndex(existing: ExistingIndex | undefined, added: readonly NewDescriptor[]) {
+  if (existing === undefined) return {index: {schemaVersion: 2, mediaType: ociIndexType, manifests: added}, taken: []}
+  const owners = new Map(added.map((descriptor) => [identify(descriptor), descriptor.digest as string]))
+  const isKept = (descriptor: object) => !owners.has(identify(descriptor))
+  const kept = existing.manifests.filter(isKept)
+  const taken = existing.manifests
+    .filter((descriptor) => !isKept(descriptor) && owners.get(identify(descriptor)) !== descriptor.digest)
+    .map((descriptor) => [String(nameOf(descriptor)), String(descriptor.digest)] as const)
+  return {index: {...existing.document, manifests: [...kept, ...added]}, taken}
 }
 
 /** A descriptor's name, or what it leads to where it has none. */
 function identify(descriptor: {readonly digest?: unknown; readonly annotations?: unknown}): string {
-  const annotations = descriptor.annotations as Record<string, unknown> | null | undefined
-  const name = annotations?.['org.opencontainers.image.ref.name'] ?? annotations?.['io.containerd.image.name']
+  const name = nameOf(descriptor)
   return JSON.stringify([name === undefined ? descriptor.digest : null, name])
+}
+
+function nameOf({annotations}: {readonly annotations?: unknown}): unknown {
+  const known = annotations as Record<string, unknown> | null | undefined
+  return known?.['org.opencontainers.image.ref.name'] ?? known?.['io.containerd.image.name']
 }
 
 /** Images that are one image for several platforms, beside each other. */
