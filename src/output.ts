@@ -1,6 +1,6 @@
 /** The place where a new archive appears, complete or not at all: a file, a directory, or standard output. */
 import {constants, type Stats} from 'node:fs'
-import {type FileHandle, link, lstat, open, readdir, readFile, rename, stat, unlink} from 'node:fs/promises'
+import {type FileHandle, link, lstat, open, readdir, readFile, realpath, rename, stat, unlink} from 'node:fs/promises'
 import {basename, dirname, join, resolve} from 'node:path'
 import process from 'node:process'
 import {setTimeout as sleep} from 'node:timers/promises'
@@ -55,7 +55,7 @@ export async function openOutput(destination: Destination, options: OutputOption
   }
   try {
     const place = await locate(path)
-    return format === 'oci' ? await openDirectory(place, options) : await openFile(place, options)
+    return format === 'oci' ? await openDirectory(place, options) : await openFile(place, `${format}:-`, options)
   } catch (error) {
     throw explainWriteError(error, path)
   }
@@ -101,9 +101,9 @@ async function locate(path: string): Promise<Place> {
 
 const inside = 'Give the name of something in it'
 
-/** Refuses to put a file where something else is. */
-function refuseFile(shown: string, status: Stats): never {
-  const hint = `Give - instead, which is standard output, and lead it there: > '${shown}'`
+/** Refuses to put a file where something else is. @param dash what means standard output there */
+function refuseFile(shown: string, status: Stats, dash: string): never {
+  const hint = `Give ${dash} instead, which is standard output, and lead it there: > '${shown}'`
   throw invalid(shown, `it is ${kindOf(status)}`, status.isDirectory() ? inside : hint)
 }
 
@@ -114,8 +114,12 @@ function kindOf(status: Stats): string {
   return status.isFIFO() ? 'a pipe' : status.isSocket() ? 'a socket' : 'a device'
 }
 
-async function openFile(place: Place, {mtime = 0, force = false, sync = false}: OutputOptions): Promise<Output> {
-  const file = await createFile(place, {force, sync})
+async function openFile(
+  place: Place,
+  dash: string,
+  {mtime = 0, force = false, sync = false}: OutputOptions,
+): Promise<Output> {
+  const file = await createFile(place, {dash, force, sync})
   const {handle, commit} = file
   return {archive: new TarFileWriter(handle, mtime), commit, [Symbol.asyncDispose]: file[Symbol.asyncDispose]}
 }
@@ -136,7 +140,7 @@ export interface NewFile extends AsyncDisposable {
  */
 export async function openNewFile(path: string, force: boolean): Promise<NewFile> {
   try {
-    const file = await createFile(await locate(path), {force, sync: false})
+    const file = await createFile(await locate(path), {dash: standardOutput, force, sync: false})
     const {handle, commit} = file
     let size = 0
     return {
@@ -154,11 +158,11 @@ export async function openNewFile(path: string, force: boolean): Promise<NewFile
 
 async function createFile(
   place: Place,
-  {force, sync}: {readonly force: boolean; readonly sync: boolean},
+  {dash, force, sync}: {readonly dash: string; readonly force: boolean; readonly sync: boolean},
 ): Promise<Pick<Output, 'commit' | typeof Symbol.asyncDispose> & {handle: FileHandle}> {
   const {parent, name, shown, path} = place
   const status = await statusOf(path)
-  if (status !== undefined && !status.isFile()) refuseFile(shown, status)
+  if (status !== undefined && !status.isFile()) refuseFile(shown, status, dash)
   if (status !== undefined && !force) throw exists(shown)
   const {handle, path: staged} = await stageFile(parent, name)
   let isDone = false
@@ -208,7 +212,8 @@ async function renameNew(from: string, to: string, shown: string): Promise<void>
   await unlink(from)
 }
 
-async function openDirectory(place: Place, {signal, sync = false}: OutputOptions): Promise<Output> {
+async function openDirectory(given: Place, {signal, sync = false}: OutputOptions): Promise<Output> {
+  const place = await followLink(given)
   const {shown, path} = place
   if (!hasLocks) {
     throw new ImgtoolError('PLATFORM_UNSUPPORTED', 'Cannot write a directory here: it needs Linux on x64 or arm64', {
@@ -223,6 +228,14 @@ async function openDirectory(place: Place, {signal, sync = false}: OutputOptions
   throw new ImgtoolError('TARGET_EXISTS', `Cannot write "${shown}": it is a directory with something else in it`, {
     hint: 'Give a new directory, or an OCI layout to add to',
   })
+}
+
+/** Where a directory really is: everything is made beside it there, and renamed. */
+async function followLink(place: Place): Promise<Place> {
+  const {shown, path} = place
+  if (!(await statusOf(path))?.isSymbolicLink()) return place
+  if ((await statusOf(path, stat)) === undefined) throw invalid(shown, 'it is a symbolic link that leads nowhere')
+  return {...(await locate(await realpath(path))), shown}
 }
 
 async function stageDirectory({parent, name, shown}: Place, sync: boolean): Promise<Output> {

@@ -1,5 +1,5 @@
 import {spawnSync} from 'node:child_process'
-import {readdirSync, readFileSync, symlinkSync, writeFileSync} from 'node:fs'
+import {existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync} from 'node:fs'
 import {join, resolve} from 'node:path'
 import test from 'ava'
 import type {ImgtoolError} from '../src/errors.ts'
@@ -56,9 +56,29 @@ test('an empty directory is taken', async (t) => {
   t.deepEqual(readdirSync(path), ['file'])
 })
 
+test('a link to a directory is followed, and nothing is made beside the link', async (t) => {
+  const folder = scratch(t)
+  const [disk, desk] = ['disk', 'desk'].map((name) => join(folder, name)) as [string, string]
+  const real = writeMembers(join(disk, 'layout'), ociMembers([]))
+  mkdirSync(join(disk, 'empty'))
+  mkdirSync(desk)
+  for (const name of ['layout', 'empty']) symlinkSync(`../disk/${name}`, join(desk, name))
+  await using added = await openOutput({format: 'oci', path: `${join(desk, 'layout')}/`})
+  t.truthy(added.existing)
+  await using output = await openOutput({format: 'oci', path: join(desk, 'empty')})
+  t.true(readdirSync(disk).some((name) => name.startsWith('empty.imgtool-')))
+  await output.archive.write('file', Buffer.from('1'))
+  await output.archive.finish()
+  await output.commit()
+  t.deepEqual(readdirSync(join(disk, 'empty')), ['file'])
+  t.deepEqual(readdirSync(disk).toSorted(), ['empty', 'layout'])
+  t.true(lstatSync(join(desk, 'empty')).isSymbolicLink())
+  t.true(existsSync(join(real, 'index.json')))
+})
+
 const others: Readonly<Record<string, readonly [string, RegExp]>> = {
   directory: ['.', /: it is a directory$/],
-  'symbolic link': ['link', /: it is a symbolic link$/],
+  'symbolic link': ['link', /: it is a symbolic link( that leads nowhere)?$/],
   pipe: ['pipe', /: it is a pipe$/],
   'root directory': ['/', /: it is the root directory$/],
   'child of a file': ['file/x', /: its parent is not a directory$/],
@@ -75,7 +95,8 @@ for (const [what, [path, message]] of Object.entries(others)) {
       if (path === '.' && format === 'oci') continue
       const error = await t.throwsAsync<ImgtoolError>(openOutput({format, path: resolve(folder, path)}))
       t.regex(error.message.replace(', not a directory', ''), message)
-      if (/link|pipe/.test(path)) t.is(/^Give - /.test(error.details.hint ?? ''), format === 'oci-archive')
+      if (/link|pipe/.test(path))
+        t.is(/^Give oci-archive:- instead/.test(error.details.hint ?? ''), format === 'oci-archive')
     }
   })
 }
