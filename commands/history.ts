@@ -24,6 +24,7 @@ export default class History extends BaseCommand<typeof History> {
   override async run(): Promise<{history: readonly HistoryStep[]}> {
     await using source = await this.open(this.args.image)
     const image = selectImage(source, this.platform)
+    this.warnOfPartial([image])
     const sizes = await measure(image.layers, {exact: true, limits: this.limits})
     const history = historyOf(image, sizes)
     const full = this.flags['no-trunc']

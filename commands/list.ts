@@ -51,6 +51,7 @@ export default class List extends BaseCommand<typeof List> {
 
   private async listImages(source: Source): Promise<ListedImage[]> {
     const images = selectImages(source, this.platform)
+    this.warnOfPartial(images)
     const options = {exact: this.flags['exact-sizes'], limits: this.limits}
     const sizes = await measureImages(images, options)
     this.noteAtEnd(explainEstimates(sizes, options))

@@ -47,6 +47,7 @@ Sizes are estimates (~) where only reading a compressed layer would tell.`
       const ancestry = await this.tryEach(async () => {
         const source = sources.use(await this.open(text))
         const images = selectImages(source, this.platform)
+        this.warnOfPartial(images)
         const isAll = images.length === source.set.images.length
         return {label: source.archive.label, set: source.set, ...(!isAll && {images})}
       })

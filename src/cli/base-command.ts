@@ -2,8 +2,9 @@
 import {existsSync} from 'node:fs'
 import process from 'node:process'
 import {Command, Flags, type Interfaces} from '@oclif/core'
+import {shortID} from '../digest.ts'
 import {ImgtoolError} from '../errors.ts'
-import type {Platform} from '../image/model.ts'
+import type {Image, Platform} from '../image/model.ts'
 import type {Limits} from '../limits.ts'
 import {openSource, parsePlatform, type Source} from '../open.ts'
 import {parseReference, type Reference, standardInput} from '../reference.ts'
@@ -113,6 +114,15 @@ export abstract class BaseCommand<T extends typeof Command> extends Command {
   protected printWarnings(): void {
     if (this.flags.quiet) return
     for (const line of this.#warnings.lines()) process.stderr.write(`${printableText(line)}\n`)
+  }
+
+  /** Says of each image that is not whole which layer it lacks: its size is that of the others. */
+  protected warnOfPartial(images: readonly Image[]): void {
+    for (const {names, imageID, v1ID, broken} of images) {
+      if (broken === undefined) continue
+      const name = names[0] === undefined ? shortID(imageID ?? v1ID ?? '') : `"${printableText(names[0])}"`
+      this.warn(`Image ${name} is partial: ${broken.message}`)
+    }
   }
 
   /** Refuses a flag that would mean nothing. @throws {ImgtoolError} REFERENCE_INVALID where it was given */

@@ -10,6 +10,8 @@ export interface Measure {
   readonly size: number
   /** Else it was estimated without reading the layer. */
   readonly exact: boolean
+  /** A layer is not there, whose size reading would not tell. */
+  readonly partial?: boolean
 }
 
 export interface MeasureOptions {
@@ -24,7 +26,7 @@ type Measurable = Pick<Layer, 'blob' | 'claimedSize'>
 const magicLength = 16
 
 /** What an absent layer weighs: what its document claims. */
-const unknown = {size: 0, exact: false}
+const unknown = {size: 0, exact: false, partial: true}
 
 /**
  * Measures layers, each stored layer once.
@@ -58,7 +60,7 @@ export async function measureImages(images: readonly Image[], options: MeasureOp
 
 /** What `~` means, where there is one that reading more would take away. */
 export function explainEstimates(measures: readonly Measure[], {exact}: {readonly exact: boolean}): string | undefined {
-  if (exact || measures.every((measured) => measured.exact)) return undefined
+  if (exact || measures.every((measured) => measured.exact || measured.partial)) return undefined
   return 'Sizes with ~ are estimates from stored bytes; --exact-sizes reads the layers'
 }
 
@@ -76,7 +78,9 @@ export async function detectCompressions(layers: readonly Pick<Layer, 'blob'>[])
 }
 
 function sum(measures: Iterable<Measure>): Measure {
-  let total: Measure = {size: 0, exact: true}
-  for (const {size, exact} of measures) total = {size: total.size + size, exact: total.exact && exact}
+  let total = {size: 0, exact: true, partial: false}
+  for (const {size, exact, partial = false} of measures) {
+    total = {size: total.size + size, exact: total.exact && exact, partial: total.partial || partial}
+  }
   return total
 }

@@ -12,7 +12,7 @@ import {fromText, printableText} from '../text.ts'
 import {type ConfigFacts, readConfig, requireSameCount, withoutDiffIDs} from './config.ts'
 import {isDamageOfImage} from './damaged.ts'
 import {type Documents, parseDocument, requireBlob} from './json.ts'
-import {missingBlob} from './missing.ts'
+import {brokenBy, missingBlob} from './missing.ts'
 import type {HistoryEntry, Image, Layer, LostImage} from './model.ts'
 import {familiarName} from './names.ts'
 import {dockerManifestSchema} from './schemas.ts'
@@ -92,6 +92,7 @@ function toImage(
     ...toNames(item.RepoTags),
     ...withoutDiffIDs(facts),
     layers,
+    ...brokenBy(layers),
     ...(top === undefined ? {} : {v1ID: top}),
     ...(item.Parent ? {parent: parseDigest(item.Parent, 'Parent in manifest.json')} : {}),
   }

@@ -11,7 +11,7 @@ import {printableText} from '../text.ts'
 import {given, toPlatform} from './config.ts'
 import {isDamageOfImage, markMalformed} from './damaged.ts'
 import {type Documents, parseDocument} from './json.ts'
-import {missingBlob, whyMissing} from './missing.ts'
+import {brokenBy, missingBlob} from './missing.ts'
 import type {HistoryEntry, Image, Layer, LostImage, V1Node} from './model.ts'
 import {repositoriesSchema, type V1Document, v1Schema} from './schemas.ts'
 
@@ -204,7 +204,7 @@ function toImage(
   }
   chain.reverse()
   checkLimit(limits, 'layers', chain.length, 'layers of the image')
-  const broken = findDamage(chain)
+  const layers = chain.map(toLayer)
   return {
     format: 'docker-v1',
     index,
@@ -214,23 +214,17 @@ function toImage(
     ...facts,
     config: top.json,
     history: chain.map((node) => node.history),
-    layers: chain.map(toLayer),
-    ...(broken === undefined ? {} : {broken}),
+    layers,
+    ...brokenBy(layers),
+    ...cutOff(chain),
   }
 }
 
-function findDamage(chain: readonly V1Node[]): ImgtoolError | undefined {
-  const [base] = chain
-  if (base?.parent !== undefined) {
-    return new ImgtoolError(
-      'PARENT_MISSING',
-      `Cannot find ${base.parent}, the parent of layer ${base.id}, in the archive`,
-      {
-        hint: 'The archive is partial: save the image again with its ancestors',
-      },
-    )
-  }
-  return chain.map((node) => whyMissing(node.layer)).find((error) => error !== undefined)
+function cutOff([base]: readonly V1Node[]): Pick<Image, 'broken'> {
+  if (base?.parent === undefined) return {}
+  const message = `Cannot find ${base.parent}, the parent of layer ${base.id}, in the archive`
+  const hint = 'The archive is partial: save the image again with its ancestors'
+  return {broken: new ImgtoolError('PARENT_MISSING', message, {hint})}
 }
 
 function toLayer(node: V1Node, index: number): Layer {

@@ -23,6 +23,12 @@ export function whyMissing(blob: Blob): ImgtoolError | undefined {
   return missing.get(blob)
 }
 
+/** Why an image can be listed, but not read: the first of its layers that is not there. */
+export function brokenBy(layers: Image['layers']): Pick<Image, 'broken'> {
+  const broken = layers.map(({blob}) => whyMissing(blob)).find((error) => error !== undefined)
+  return broken === undefined ? {} : {broken}
+}
+
 /**
  * Refuses an image of which not everything is there before anything is done with it: what is missing must not be found out
  * when half of the work is done.

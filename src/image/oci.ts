@@ -11,7 +11,7 @@ import {printable, printableText} from '../text.ts'
 import {type ConfigFacts, readConfig, requireSameCount, withoutDiffIDs} from './config.ts'
 import {isDamageOfImage} from './damaged.ts'
 import {type Documents, parseDocument, requireBlob} from './json.ts'
-import {missingBlob} from './missing.ts'
+import {brokenBy, missingBlob} from './missing.ts'
 import type {Image, Layer, LostImage} from './model.ts'
 import {namesOf} from './names.ts'
 import {type Descriptor, indexSchema, layoutSchema, manifestSchema} from './schemas.ts'
@@ -180,6 +180,7 @@ async function readImage(reading: Reading, descriptor: Descriptor, digest: Diges
   const facts = await readConfigOnce(reading, manifest.config)
   requireSameCount(manifest.layers.length, facts.diffIDs.length, blobName(digest))
   const platform = descriptor.platform
+  const layers = manifest.layers.map((layer, at) => toLayer(archive, layer, at, facts.diffIDs[at]!))
   return {
     format: 'oci',
     index: 0,
@@ -191,7 +192,8 @@ async function readImage(reading: Reading, descriptor: Descriptor, digest: Diges
       : {}),
     manifest: bytes,
     manifestDigest: digest,
-    layers: manifest.layers.map((layer, at) => toLayer(archive, layer, at, facts.diffIDs[at]!)),
+    layers,
+    ...brokenBy(layers),
   }
 }
 
@@ -224,14 +226,22 @@ function findLayer(archive: Archive, descriptor: Descriptor, digest: Digest, ind
   const blob = archive.blob(blobName(digest))
   const where = {layer: index, entry: blobName(digest)}
   if (blob === undefined) {
-    return missingBlob(
-      blobName(digest),
-      descriptor.size,
-      new ImgtoolError('BLOB_MISSING', `Cannot find layer ${index} "${digest}" in the archive`, where),
-    )
+    const message = `Cannot find layer ${index} "${digest}" in the archive${whyElsewhere(descriptor)}`
+    return missingBlob(blobName(digest), descriptor.size, new ImgtoolError('BLOB_MISSING', message, where))
   }
   requireSize(blob, descriptor)
   return blob
+}
+
+/** Layers that must not be distributed are elsewhere by design. @see OCI image-spec layer.md, non-distributable layers */
+export function isElsewhere({mediaType = ''}: Descriptor): boolean {
+  return /nondistributable|\.foreign\./.test(mediaType)
+}
+
+function whyElsewhere(descriptor: Descriptor): string {
+  if (!isElsewhere(descriptor)) return ''
+  const [url] = descriptor.urls ?? []
+  return `: it is left out on purpose${url === undefined ? '' : `, and is to be had from ${printableText(url).slice(0, 200)}`}`
 }
 
 /** Reads a document and checks it against its descriptor before anything is made of it. */

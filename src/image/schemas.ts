@@ -100,6 +100,7 @@ export const descriptorSchema = struct({
   digest: v.string(),
   size: sizeSchema,
   artifactType: v.optional(v.string()),
+  urls: v.optional(v.nullable(v.array(v.string()))),
   platform: v.optional(
     v.nullable(
       struct({os: v.optional(v.string()), architecture: v.optional(v.string()), variant: v.optional(v.string())}),

@@ -4,7 +4,16 @@ import {type Digest, parseDigest} from '../digest.ts'
 import type {ConfigFacts} from '../image/config.ts'
 import {parseDocument} from '../image/json.ts'
 import {namesOf} from '../image/names.ts'
-import {blobName, configTypes, indexName, indexTypes, isAttestation, layoutName, manifestTypes} from '../image/oci.ts'
+import {
+  blobName,
+  configTypes,
+  indexName,
+  indexTypes,
+  isAttestation,
+  isElsewhere,
+  layoutName,
+  manifestTypes,
+} from '../image/oci.ts'
 import {type Descriptor, indexSchema, layoutSchema, type ManifestDocument, manifestSchema} from '../image/schemas.ts'
 import {checkLimit} from '../limits.ts'
 import {fromText, printable, printableText} from '../text.ts'
@@ -203,9 +212,7 @@ async function followLayers(
   const blobs: (Blob | undefined)[] = []
   for (const [layer, descriptor] of layers.entries()) {
     const from = `layers[${layer}] of ${name}`
-    // Layers that must not be distributed are elsewhere by design.
-    const isForeign = /nondistributable|\.foreign\./.test(descriptor.mediaType ?? '')
-    const absence = isForeign ? 'BLOB_ABSENT' : 'BLOB_MISSING'
+    const absence = isElsewhere(descriptor) ? 'BLOB_ABSENT' : 'BLOB_MISSING'
     const blob = await followDescriptor(survey, descriptor, from, {image, layer}, `layer ${layer}`, absence)
     if (blob !== undefined && descriptor.mediaType !== undefined) {
       survey.claim(blob, {kind: 'mediaType', value: descriptor.mediaType, from, image, layer})

@@ -3,9 +3,26 @@ import {tmpdir} from 'node:os'
 import path from 'node:path'
 import test, {type ExecutionContext} from 'ava'
 import {extract} from 'tar'
+import {sha256} from '../../src/digest.ts'
 import type {SizedNode} from '../../src/image/parents.ts'
 import {imgtool} from '../helpers/cli.ts'
 import {fixture} from '../helpers/fixtures.ts'
+import {
+  app,
+  blobMember,
+  descriptorOf,
+  dockerMembers,
+  imageBlobs,
+  layerOf,
+  layoutMembers,
+  type Member,
+  manifestOf,
+  namedManifest,
+  ociMembers,
+  tarOf,
+  without,
+  writeScratch,
+} from '../helpers/image.ts'
 
 const whole = fixture('docker-1.7-several.tar')
 
@@ -43,4 +60,35 @@ test.serial('what is missing from one archive is found in another', async (t) =>
       parent,
     ])
   t.deepEqual(await ids(directory, whole), await ids(whole))
+})
+
+for (const [what, members, layer] of [
+  ['a layout', without(ociMembers([app]), blobMember(layerOf('base')).name), sha256(layerOf('base'))],
+  ['a docker archive', without(dockerMembers([app]), dockerMembers([app])[1]!.name), dockerMembers([app])[1]!.name],
+] as const) {
+  test.serial(`the size of an image of ${what} is not told as if a missing layer were nothing`, async (t) => {
+    const path = writeScratch(t, tarOf(members as readonly Member[]))
+    const warning = `Warning: Image "app:1" is partial: Cannot find layer 0 "${layer}" in the archive\n`
+    for (const flags of [[], ['--exact-sizes']]) {
+      const listed = await imgtool('list', path, ...flags)
+      t.regex(listed.stdout, /app:1 .* partial\n/)
+      t.is(listed.stderr, warning)
+      t.is((await imgtool('tree', path, ...flags)).stderr, warning)
+    }
+    t.is((await imgtool('history', path)).stderr, warning)
+    const document = JSON.parse((await imgtool('list', path, '--json')).stdout)
+    t.like(document.images[0], {sizeExact: false, broken: warning.slice(34).trim()})
+    t.is(document.warnings.length, 1)
+  })
+}
+
+test.serial('a layer that is left out on purpose is said to be, and where it is', async (t) => {
+  const layer = descriptorOf('elsewhere', 'application/vnd.oci.image.layer.nondistributable.v1.tar', {
+    urls: ['https://example.com/layer'],
+  })
+  const body = manifestOf({layers: [layerOf('file')]}, {layers: [layer]})
+  const recipe = {layers: [layerOf('file')]}
+  const members = layoutMembers([namedManifest(body, 'app:1')], [...imageBlobs(recipe), blobMember(body)])
+  const {stderr} = await imgtool('list', writeScratch(t, tarOf(members)))
+  t.regex(stderr, /in the archive: it is left out on purpose, and is to be had from https:\/\/example\.com\/layer\n$/)
 })
