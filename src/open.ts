@@ -4,7 +4,7 @@ import type {Archive} from './archive/archive.ts'
 import {openArchive} from './archive/open.ts'
 import {ImgtoolError} from './errors.ts'
 import {type Format, familyOf, type Image, type ImageSet, type LostImage, type Platform} from './image/model.ts'
-import {isLostNamed, isNamed} from './image/names.ts'
+import {isCalled, isLostNamed, isNamed, splitDigest} from './image/names.ts'
 import {readImages} from './image/read-images.ts'
 import {defaultLimits, type Limits} from './limits.ts'
 import {formatReference, parseReference, type Reference} from './reference.ts'
@@ -90,7 +90,7 @@ export function selectImage(source: Source, options: {readonly platform?: Platfo
 export function selectImages(source: Source, options: {readonly platform?: Platform} = {}): readonly Image[] {
   const {reference, set} = source
   const named = set.images.filter((image) => isWanted(image, reference))
-  if (named.length === 0) throw whyLost(source) ?? notFound(source, describeWish(reference))
+  if (named.length === 0) throw whyLost(source) ?? mispinned(source) ?? notFound(source, describeWish(reference))
   const {platform} = options
   const matching = platform === undefined ? named : named.filter((image) => matches(image.platform, platform))
   if (matching.length === 0) {
@@ -211,6 +211,26 @@ export function whyLost(
     platform === undefined ||
     matches({os: os ?? '', architecture: architecture ?? '', ...(variant && {variant})}, platform)
   return name === undefined ? undefined : set.lost?.find((image) => isLostNamed(image, name) && isMeant(image))?.error
+}
+
+/** Says of a name and a digest which one of them does not fit, where one of them does. */
+function mispinned(source: Source): ImgtoolError | undefined {
+  const {archive, reference, set} = source
+  const {name, digest} = splitDigest(reference.name ?? '') ?? {}
+  if (name === undefined || digest === undefined) return undefined
+  const [called] = set.images.filter((image) => isCalled(image, name))
+  const others = set.images.filter((image) => isNamed(image, digest))
+  if (called === undefined && others.length === 0) return undefined
+  const shown = `"${printableText(name)}"`
+  const why = called === undefined ? `the image with the digest is not called ${shown}` : `${shown} has another digest`
+  const hint = called === undefined ? `It is ${listChoices(source, others)}` : describeDigest(called)
+  const message = `Cannot find ${describeWish(reference)} in "${printableText(archive.label)}": ${why}`
+  return new ImgtoolError('IMAGE_NOT_FOUND', message, {archive: archive.label, hint})
+}
+
+function describeDigest({manifestDigest, imageID}: Image): string {
+  const digest = manifestDigest ?? imageID
+  return digest === undefined ? 'Images from before docker 1.10 have none: leave it out' : `Its digest is ${digest}`
 }
 
 /** @param platforms says of every image that there is for which platform it is */

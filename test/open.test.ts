@@ -2,6 +2,7 @@ import {mkdirSync, writeFileSync} from 'node:fs'
 import {join} from 'node:path'
 import process from 'node:process'
 import test, {type ExecutionContext} from 'ava'
+import {sha256} from '../src/digest.ts'
 import {ImgtoolError} from '../src/errors.ts'
 import {findParents} from '../src/image/parents.ts'
 import {
@@ -28,6 +29,7 @@ import {
   namedManifest,
   ociMembers,
   type Recipe,
+  refName,
   scratch,
   sourceOf,
   tarOf,
@@ -108,6 +110,31 @@ test('takes the image whose last node in a tree has the id, and does not choose 
   for (const id of [nodeOf('base:1'), nodeOf('base:1').slice(7, 19)]) t.deepEqual(select(id)[0]?.names, ['base:1'])
   t.is(select(nodeOf('app:1')).length, 2)
   t.is(nodeOf('app:1'), nodeOf('app:2'))
+})
+
+test('takes what a name and a digest mean, and says which of both does not fit', async (t) => {
+  const recipes = named(['app:1'], ['other:1'])
+  const [app, other] = recipes.map((recipe) => sha256(manifestOf(recipe))) as [string, string]
+  const source = await sourceOf(t, ociMembers(recipes))
+  const select = (name: string) => selectImages({...source, reference: {...source.reference, name}})
+  t.deepEqual(select(`app:1@${app}`)[0]?.names, ['app:1'])
+  const digest = thrown(t, () => select(`app:1@${other}`), 'IMAGE_NOT_FOUND')
+  t.regex(digest.message, /: "app:1" has another digest$/)
+  t.is(digest.details.hint, `Its digest is ${app}`)
+  const name = thrown(t, () => select(`none:1@${other}`), 'IMAGE_NOT_FOUND')
+  t.regex(name.message, /: the image with the digest is not called "none:1"$/)
+  t.regex(name.details.hint ?? '', /^It is \S+:other:1$/)
+  t.regex(thrown(t, () => select(`none:1@${sha256('x')}`), 'IMAGE_NOT_FOUND').details.hint ?? '', /^It holds /)
+})
+
+test('takes the images of an index by its digest, with a name or without', async (t) => {
+  const recipes = ['s390x', 'mips'].map((architecture) => ({layers: [layerOf('same')], config: {architecture}}))
+  const inner = indexOf(...recipes.map((recipe) => descriptorOf(manifestOf(recipe), types.manifest)))
+  const blobs = [...recipes.flatMap(imageBlobs), blobMember(inner)]
+  const source = await sourceOf(t, layoutMembers([descriptorOf(inner, types.index, refName('app:1'))], blobs))
+  for (const name of [sha256(inner), `app:1@${sha256(inner)}`]) {
+    t.is(selectImages({...source, reference: {...source.reference, name}}).length, 2)
+  }
 })
 
 test('does not choose among several images', async (t) => {

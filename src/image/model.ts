@@ -65,6 +65,8 @@ export interface Image {
   /** Exact bytes of the manifest: the OCI manifest, or the whole `manifest.json`. Absent before docker 1.10. */
   readonly manifest?: Buffer
   readonly manifestDigest?: Digest
+  /** Of the indexes below `index.json` that lead to the manifest. */
+  readonly indexDigests?: readonly Digest[]
   /** Oldest first; before docker 1.10 one a layer. */
   readonly history: readonly HistoryEntry[]
   /** Base first. */

@@ -52,6 +52,12 @@ export function isDockerName(name: string): boolean {
   return repository.length <= 255 && components.every((component) => componentPattern.test(component))
 }
 
+/** Parts `NAME@DIGEST`, where the digest pins the name; also its first 12 or more digits. @see distribution/reference, "Grammar" */
+export function splitDigest(wanted: string): {readonly name: string; readonly digest: string} | undefined {
+  const [, name, digest] = /^(.+)@(sha(?:256|384|512):[0-9a-f]{12,128})$/s.exec(wanted) ?? []
+  return name === undefined || digest === undefined ? undefined : {name, digest}
+}
+
 /** The part of a name that all of its repository's names begin with: docker's of all tags and digests. */
 export function repositoryOf(name: string): string {
   return splitTag(name)?.repository ?? name.replace(/@.*$/s, '')
@@ -74,22 +80,42 @@ export function familiarName(name: string): string {
 }
 
 /**
- * Whether what the user typed selects the image: a name, with or without its tag, an alias, or the first digits of an id
- * that is printed for it: image ID, manifest digest, v1 id, chainID of its layers, or id of its last node in a tree.
+ * Whether what the user typed selects the image: a name, with or without its tag, an alias, the first digits of an id
+ * that is printed for it (image ID, manifest digest, v1 id, chainID of its layers, id of its last node in a tree) or of the digest
+ * of an index that leads to it; or a name and a digest that both do.
  */
 export function isNamed(image: Image, wanted: string): boolean {
-  const ids = () => [image.imageID, image.manifestDigest, image.v1ID, ...stackIDs(image)]
-  return isSpelled([...image.names, ...image.aliases], wanted) || isID(ids, wanted)
+  const ids = () => [...digestsOf(image), image.v1ID, ...stackIDs(image)]
+  return isSpelled(image, wanted) || isID(ids, wanted) || isPinned(image, wanted)
 }
 
 /** Whether it selects an image that was left out. */
-export function isLostNamed({names, aliases = [], imageID, manifestDigest, v1ID}: LostImage, wanted: string): boolean {
-  return isSpelled([...names, ...aliases], wanted) || isID(() => [imageID, manifestDigest, v1ID], wanted)
+export function isLostNamed(image: LostImage, wanted: string): boolean {
+  return isSpelled(image, wanted) || isID(() => [...digestsOf(image), image.v1ID], wanted) || isPinned(image, wanted)
 }
 
-function isSpelled(names: readonly string[], wanted: string): boolean {
+/** Whether an image has the name of a {@link splitDigest}, where a name without a tag stands for all tags. */
+export function isCalled(image: Pick<LostImage, 'names' | 'aliases'>, name: string): boolean {
+  const isOfAnyTag = splitTag(name) === undefined
+  return (
+    isSpelled(image, name) || (isOfAnyTag && image.names.some((known) => repositoryOf(known) === familiarName(name)))
+  )
+}
+
+/** What a digest behind a name may be. */
+function digestsOf(image: Partial<Pick<Image, 'manifestDigest' | 'indexDigests'>> & {readonly imageID?: string}) {
+  return [image.imageID, image.manifestDigest, ...(image.indexDigests ?? [])]
+}
+
+function isPinned(image: Parameters<typeof isCalled>[0] & Parameters<typeof digestsOf>[0], wanted: string): boolean {
+  const {name, digest} = splitDigest(wanted) ?? {}
+  if (name === undefined || digest === undefined) return false
+  return isCalled(image, name) && digestsOf(image).some((known) => known?.startsWith(digest))
+}
+
+function isSpelled({names, aliases = []}: Pick<LostImage, 'names' | 'aliases'>, wanted: string): boolean {
   const familiar = familiarName(wanted)
-  return names.some((name) => name === wanted || name === familiar || name === `${familiar}:latest`)
+  return [...names, ...aliases].some((name) => name === wanted || name === familiar || name === `${familiar}:latest`)
 }
 
 function isID(ids: () => readonly (string | undefined)[], wanted: string): boolean {

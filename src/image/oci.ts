@@ -38,7 +38,7 @@ interface Step {
   readonly descriptor: Descriptor
   readonly depth: number
   readonly annotations: Readonly<Record<string, string>>
-  readonly platformIndex: Image['platformIndex']
+  readonly indexes: readonly Digest[]
 }
 
 /** What an OCI layout holds. */
@@ -74,7 +74,7 @@ export async function readOciLayout(archive: Archive, documents: Documents): Pro
   const named: Image[] = []
   for await (const step of findManifests(reading)) {
     const image = await losing(reading, step, (descriptor) => readOnce(reading, descriptor))
-    if (image !== undefined) named.push({...image, ...namesOf(step.annotations), platformIndex: step.platformIndex})
+    if (image !== undefined) named.push({...image, ...namesOf(step.annotations), ...listedIn(step)})
   }
   return {images: mergeNames(named), lost: mergeLost(lost), warnings: [...new Set(warnings)]}
 }
@@ -128,17 +128,21 @@ async function* findManifests(reading: Reading): AsyncGenerator<Step> {
     const annotations = {...step.annotations, ...descriptor.annotations}
     if (indexTypes.has(descriptor.mediaType ?? '')) {
       const nested = (await losing(reading, {...step, annotations}, (index) => readNested(reading, index))) ?? []
-      const platformIndex = descriptor.digest
-      open.push(...nested.map((inner) => ({descriptor: inner, depth: depth + 1, annotations, platformIndex})).reverse())
+      const indexes = [...step.indexes, descriptor.digest as Digest]
+      open.push(...nested.map((inner) => ({descriptor: inner, depth: depth + 1, annotations, indexes})).reverse())
     } else if (!isAttestation(descriptor)) {
       yield {...step, annotations}
     }
   }
 }
 
-/** `index.json` lists images that have nothing to do with each other, unless it says for which platforms they are. */
 function firstStep(descriptor: Descriptor): Step {
-  return {descriptor, depth: 1, annotations: {}, platformIndex: descriptor.platform ? indexName : undefined}
+  return {descriptor, depth: 1, annotations: {}, indexes: []}
+}
+
+/** `index.json` lists images that have nothing to do with each other, unless it says for which platforms they are. */
+function listedIn({descriptor, indexes}: Step): Pick<Image, 'indexDigests' | 'platformIndex'> {
+  return {indexDigests: indexes, platformIndex: indexes.at(-1) ?? (descriptor.platform ? indexName : undefined)}
 }
 
 function readNested(reading: Reading, descriptor: Descriptor): Promise<readonly Descriptor[]> {
@@ -303,6 +307,7 @@ function mergeNames(images: readonly Image[]): Image[] {
     index,
     names: [...new Set(same.flatMap(({names}) => names))],
     aliases: [...new Set(same.flatMap(({aliases}) => aliases))],
+    indexDigests: [...new Set(same.flatMap(({indexDigests = []}) => indexDigests))],
   }))
 }
 

@@ -129,6 +129,7 @@ function withManifest(image: Image, indexed: Image | undefined): Image {
   return {
     ...image,
     manifestDigest: indexed.manifestDigest,
+    ...(indexed.indexDigests && {indexDigests: indexed.indexDigests}),
     aliases: [...new Set([...indexed.names, ...indexed.aliases])],
   }
 }

@@ -1,6 +1,7 @@
 import test from 'ava'
+import {ImgtoolError} from '../../src/errors.ts'
 import {chainIDs} from '../../src/image/chain.ts'
-import {familiarName, isDockerName, isNamed, namesOf} from '../../src/image/names.ts'
+import {familiarName, isDockerName, isLostNamed, isNamed, namesOf} from '../../src/image/names.ts'
 import {findParents} from '../../src/image/parents.ts'
 import {diffID, imageOf, setOf} from '../helpers/images.ts'
 
@@ -23,6 +24,25 @@ test('shows names as docker does', (t) => {
   ] as const) {
     t.is(familiarName(whole), familiar, whole)
   }
+})
+
+test('finds an image by a name and a digest, where both are its own', (t) => {
+  const [manifestDigest, index] = [`sha256:${'a'.repeat(64)}`, `sha512:${'b'.repeat(128)}`] as const
+  const image = imageOf([], {names: ['me/app:1', 'busybox:latest'], imageID: id, manifestDigest, indexDigests: [index]})
+  for (const name of ['me/app:1', 'docker.io/me/app:1', 'me/app', 'busybox', 'busybox:latest']) {
+    for (const digest of [id, manifestDigest, index, id.slice(0, 19)]) t.true(isNamed(image, `${name}@${digest}`))
+    for (const digest of [`sha256:${'c'.repeat(64)}`, id.slice(0, 18), id.slice(7)]) {
+      t.false(isNamed(image, `${name}@${digest}`), digest)
+    }
+  }
+  for (const name of ['me/app:2', 'app', 'me', '']) t.false(isNamed(image, `${name}@${id}`), name)
+  t.true(isNamed(imageOf([], {names: [`app@${manifestDigest}`]}), `app@${manifestDigest}`))
+  t.true(
+    isLostNamed(
+      {names: ['app:1'], manifestDigest, error: new ImgtoolError('BLOB_MISSING', '')},
+      `app:1@${manifestDigest}`,
+    ),
+  )
 })
 
 test('finds an image by its name, with docker’s host and tag or without', (t) => {
