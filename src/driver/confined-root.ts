@@ -144,12 +144,12 @@ export class ConfinedRoot {
     return opened
   }
 
-  /** A path that is longer than the kernel takes needs the directory above, which whoever walks the tree has just entered. */
+  /** In the directory above if whoever walks the tree has just entered that: then depth costs nothing. */
   #openAtOnce(path: ByteString): number {
-    if (path.length <= maximumPath) return openDirectoryBeneath(this.root.descriptor, path)
     const {directory, name} = splitPath(path)
     const above = this.#open.get(directory)
-    return above === undefined ? ENOENT : openAt(above.descriptor, name, O_PLACE)
+    if (above !== undefined) return openAt(above.descriptor, name, O_PLACE)
+    return path.length <= maximumPath ? openDirectoryBeneath(this.root.descriptor, path) : ENOENT
   }
 
   /** @returns undefined where a directory is missing and must not be made, or something else is in the way */

@@ -3,7 +3,7 @@
  * something, and directories that only paths name are made, as no lower layer could give them.
  */
 import type {ChangeSink, OnWarning} from '../layer/change.ts'
-import {joinPath, maximumExpansions, splitPath} from '../layer/path.ts'
+import {components, joinPath, maximumExpansions, splitPath} from '../layer/path.ts'
 import type {Entry} from '../layer/tar/entry.ts'
 import type {Time} from '../layer/tar/number.ts'
 import * as os from '../os/libc.ts'
@@ -90,25 +90,44 @@ class LoneLayer implements ChangeSink {
 
   /** @returns a descriptor of a directory; undefined where something else is in the way, which hides all the same */
   #bring(path: ByteString): number | undefined {
-    for (let at = path; at !== ''; at = splitPath(at).directory) {
-      const status = this.#here.statusOf(at)
-      if (status !== undefined && (status.mode & os.S_IFMT) !== os.S_IFDIR) return undefined
+    if (this.#here.find(path) === undefined) {
+      if (this.#isBlocked(path)) return undefined
+      this.#here.enter(path, this.#mtime)
     }
-    this.#here.enter(path, this.#mtime)
     return this.#here.find(path)!.descriptor
+  }
+
+  /** Whether something that is no directory is at a path or above it. */
+  #isBlocked(path: ByteString): boolean {
+    let at = ''
+    for (const name of components(path)) {
+      at = joinPath(at, name)
+      const status = this.#here.statusOf(at)
+      if (status === undefined) return false
+      if ((status.mode & os.S_IFMT) !== os.S_IFDIR) return true
+    }
+    return false
   }
 
   /** Where a directory's path leads, as far as the symlinks of this layer say it; undefined for a loop, which hides nothing. */
   #resolve(path: ByteString): ByteString | undefined {
+    return this.#here.find(path) === undefined ? this.#follow(path) : path
+  }
+
+  #follow(path: ByteString): ByteString | undefined {
     let at = ''
-    let ahead = path.split('/').toReversed()
+    // Below what is not here nothing is.
+    let isHere = true
+    let ahead = components(path).reverse()
     let expansions = 0
     for (let part = ahead.pop(); part !== undefined; part = ahead.pop()) {
       if (part === '' || part === '.') continue
       const next = part === '..' ? splitPath(at).directory : joinPath(at, part)
-      const target = part === '..' ? undefined : this.#here.targetOf(next)
-      if (target === undefined) at = next
-      else {
+      const target = part === '..' || !isHere ? undefined : this.#here.targetOf(next)
+      if (target === undefined) {
+        isHere = part === '..' || (isHere && this.#here.find(next) !== undefined)
+        at = next
+      } else {
         if (++expansions > maximumExpansions) return undefined
         if (target.startsWith('/')) at = ''
         ahead = ahead.concat(target.split('/').toReversed())
