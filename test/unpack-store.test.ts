@@ -202,7 +202,8 @@ test('only what could be a data-root becomes one, and nothing is mixed with what
   await refused(path.join(project, 'afile'), 'TARGET_INVALID', undefined)
   await refused(path.join(folder, 'dangling'), 'TARGET_INVALID', undefined)
   await refused(path.join(project, 'afile/below'), 'TARGET_INVALID', undefined)
-  await fill(fixture('docker-20.10-one.tar'), path.join(project, 'with/parents'), 'vfs')
+  const below = path.join(project, 'with/parents')
+  await refused(below, 'TARGET_INVALID', `Make it first: mkdir -p '${path.dirname(below)}'`)
   for (const names of [['engine-id'], ['lost+found', 'tmp', 'volumes'], ['repositories-aufs', 'graph']]) {
     const docker = fs.mkdtempSync(path.join(folder, 'docker-'))
     for (const name of names) fs.mkdirSync(path.join(docker, name))

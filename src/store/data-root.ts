@@ -42,7 +42,7 @@ export class DataRoot implements Disposable {
   /**
    * @param path absolute
    * @throws {ImgtoolError} STORE_IN_USE, PERMISSION_DENIED, STORE_INVALID where a symlink is in the place of a directory,
-   *   TARGET_EXISTS for a directory of something else, TARGET_INVALID for what is none
+   *   TARGET_EXISTS for a directory of something else, TARGET_INVALID for what is none or has no parent
    */
   constructor(path: string, driver: DriverName) {
     this.path = path
@@ -153,7 +153,10 @@ function removeUnused(path: string, before: Before): void {
 function requireUsable(path: string): void {
   const shown = printableText(path)
   const status = statusOf(path, statSync)
-  if (status === undefined && statusOf(path, lstatSync) === undefined) return
+  if (status === undefined && statusOf(path, lstatSync) === undefined) {
+    requireParent(path)
+    return
+  }
   if (!status?.isDirectory()) {
     const what = status === undefined ? 'a symlink that leads nowhere' : 'no directory'
     throw new ImgtoolError('TARGET_INVALID', `Cannot make a data-root at "${shown}": it is ${what}`)
@@ -164,6 +167,13 @@ function requireUsable(path: string): void {
   throw new ImgtoolError('TARGET_EXISTS', `Cannot make a data-root at "${shown}": something else is in it`, {
     hint: above === undefined ? 'Give a new directory, or the data-root of a docker' : `Give ${printableText(above)}`,
   })
+}
+
+function requireParent(path: string): void {
+  const parent = dirname(path)
+  if (statusOf(parent, statSync)?.isDirectory()) return
+  const message = `Cannot make a data-root at "${printableText(path)}": its parent is not a directory that exists`
+  throw new ImgtoolError('TARGET_INVALID', message, {hint: `Make it first: mkdir -p '${printableText(parent)}'`})
 }
 
 function statusOf(path: string, inspect: typeof statSync): Stats | undefined {
@@ -182,25 +192,12 @@ function codeOf(error: unknown): string | undefined {
 
 /** @see moby daemon/daemon_unix.go, setupDaemonRoot */
 function makeRoot(path: string): Before {
-  if (makeWithParents(path)) return 'nothing'
-  return readdirSync(path).length === 0 ? 'an empty directory' : 'something'
-}
-
-/** Node's own `recursive` says ENOENT of a file system that is read-only. @returns false for what is there */
-function makeWithParents(path: string): boolean {
-  const make = () => mkdirSync(path, {mode: 0o710})
   try {
-    try {
-      make()
-    } catch (error) {
-      if (codeOf(error) !== 'ENOENT' || dirname(path) === path) throw error
-      makeWithParents(dirname(path))
-      make()
-    }
-    return true
+    mkdirSync(path, {mode: 0o710})
+    return 'nothing'
   } catch (error) {
     if (codeOf(error) !== 'EEXIST') throw error
-    return false
+    return readdirSync(path).length === 0 ? 'an empty directory' : 'something'
   }
 }
 
