@@ -1,7 +1,8 @@
 /** Sizes of layers for commands that only show them: what is missing from a partial archive does not stop them. */
-import {type Compression, detectCompression} from '../compression/detect.ts'
+import type {Compression} from '../compression/detect.ts'
 import {whyMissing} from '../image/missing.ts'
 import type {Image, Layer} from '../image/model.ts'
+import {compressionOf} from '../layer/read.ts'
 import type {Limits} from '../limits.ts'
 import {measureLayers} from '../sizes.ts'
 
@@ -21,9 +22,6 @@ export interface MeasureOptions {
 }
 
 type Measurable = Pick<Layer, 'blob' | 'claimedSize'>
-
-/** Enough for every magic number, bytes. */
-const magicLength = 16
 
 /** What an absent layer weighs: what its document claims. */
 const unknown = {size: 0, exact: false, partial: true}
@@ -67,13 +65,11 @@ export function explainEstimates(measures: readonly Measure[], {exact}: {readonl
 /**
  * What the stored bytes of layers are compressed with; their media types are not believed.
  *
- * @returns one a layer, in the same order
+ * @returns one a layer, in the same order; undefined for one that is not there
  */
-export async function detectCompressions(layers: readonly Pick<Layer, 'blob'>[]): Promise<Compression[]> {
-  const compressions: Compression[] = []
-  for (const {blob} of layers) {
-    compressions.push(detectCompression(await blob.read(0, Math.min(magicLength, blob.size))))
-  }
+export async function detectCompressions(layers: readonly Pick<Layer, 'blob'>[]): Promise<(Compression | undefined)[]> {
+  const compressions: (Compression | undefined)[] = []
+  for (const {blob} of layers) compressions.push(whyMissing(blob) === undefined ? await compressionOf(blob) : undefined)
   return compressions
 }
 

@@ -48,7 +48,7 @@ export interface ImageFindings {
   /** One a layer, base first. */
   readonly sizes: readonly {readonly size: number; readonly exact: boolean}[]
   /** One a layer, base first. */
-  readonly compressions: readonly string[]
+  readonly compressions: readonly (string | undefined)[]
 }
 
 /** What an inspection says of an image. */

@@ -52,6 +52,30 @@ test.serial('a partial archive is drawn and listed, and says what is missing whe
   }
 })
 
+test.serial('an image without one of its layers is inspected, and nothing is said of what that is', async (t) => {
+  const recipe = {layers: [layerOf('here'), layerOf('gone')]}
+  const gone = blobMember(layerOf('gone')).name
+  const members = [dockerMembers([recipe]), ociMembers([recipe])] as const
+  const [first = ''] = members[0]
+    .filter(({name}) => name.endsWith('/layer.tar'))
+    .map(({name}) => name)
+    .slice(1)
+  for (const archive of [without(members[0], first), without(members[1], gone)]) {
+    const image = writeScratch(t, tarOf(archive))
+    const {stdout, error} = await imgtool('inspect', image, '--json')
+    t.is(error, undefined)
+    const {layers} = JSON.parse(stdout) as {layers: {compression: string; sizeExact: boolean}[]}
+    t.deepEqual(
+      layers.map(({compression, sizeExact}) => [compression, sizeExact]),
+      [
+        ['none', true],
+        ['unknown', false],
+      ],
+    )
+    t.regex((await imgtool('inspect', image)).stdout, / unknown /)
+  }
+})
+
 test.serial('what is missing from one archive is found in another', async (t) => {
   const {directory} = await partialArchive(t)
   const ids = async (...words: string[]) =>
