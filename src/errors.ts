@@ -45,6 +45,21 @@ export const errorCodes = {
 
 export type ErrorCode = keyof typeof errorCodes
 
+/** What the system refuses for want of room or of a right, whatever was asked of it. */
+const errnoCodes: ReadonlyMap<string, ErrorCode> = new Map([
+  ['ENOSPC', 'NO_SPACE'],
+  ['EDQUOT', 'NO_SPACE'],
+  ['EFBIG', 'NO_SPACE'],
+  ['EACCES', 'PERMISSION_DENIED'],
+  ['EPERM', 'PERMISSION_DENIED'],
+  ['EROFS', 'PERMISSION_DENIED'],
+])
+
+/** The code for a system call that failed. @param name of its errno, such as `ENOSPC` */
+export function codeOfErrno(name: string): ErrorCode {
+  return errnoCodes.get(name) ?? 'SYSTEM_ERROR'
+}
+
 /** What an error is about, beside its message. */
 export interface ErrorDetails {
   /** One imperative line that helps, such as a command to run. */

@@ -12,7 +12,7 @@ import {TarFileWriter} from './archive/tar-writer.ts'
 import type {ArchiveWriter} from './archive/writer.ts'
 import {type Destination, standardOutput} from './destination.ts'
 import {stagingName} from './driver/staging-name.ts'
-import {ImgtoolError} from './errors.ts'
+import {codeOfErrno, type ErrorCode, ImgtoolError} from './errors.ts'
 import {parseDocument} from './image/json.ts'
 import {indexName, layoutName} from './image/oci.ts'
 import {indexSchema, layoutSchema} from './image/schemas.ts'
@@ -65,15 +65,14 @@ export async function openOutput(destination: Destination, options: OutputOption
 export function explainWriteError(error: unknown, path: string): unknown {
   const {code, syscall} = error as NodeJS.ErrnoException
   if (error instanceof ImgtoolError || code === undefined || syscall === undefined) return error
-  const what = `Cannot write "${printableText(path)}"`
-  if (['ENOSPC', 'EDQUOT', 'EFBIG'].includes(code)) {
-    return new ImgtoolError('NO_SPACE', `${what}: ${code}, no space, inodes or quota left`, {cause: error})
-  }
-  if (['EACCES', 'EPERM', 'EROFS'].includes(code)) {
-    return new ImgtoolError('PERMISSION_DENIED', `${what}: ${code}, not permitted`, {cause: error})
-  }
-  const reason = describeSystemError(error as NodeJS.ErrnoException)
-  return new ImgtoolError('SYSTEM_ERROR', `${what}: ${reason}`, {cause: error})
+  const meaning = codeOfErrno(code)
+  const reason = reasons[meaning] ? `${code}, ${reasons[meaning]}` : describeSystemError(error as NodeJS.ErrnoException)
+  return new ImgtoolError(meaning, `Cannot write "${printableText(path)}": ${reason}`, {cause: error})
+}
+
+const reasons: Partial<Record<ErrorCode, string>> = {
+  NO_SPACE: 'no space, inodes or quota left',
+  PERMISSION_DENIED: 'not permitted',
 }
 
 interface Place {

@@ -1,7 +1,10 @@
 import {globSync, readFileSync} from 'node:fs'
 import {fileURLToPath} from 'node:url'
 import test from 'ava'
-import {errorCodes, ImgtoolError, isImgtoolError} from '../src/errors.ts'
+import {explainSystemError} from '../src/archive/system-error.ts'
+import {codeOfErrno, errorCodes, ImgtoolError, isImgtoolError} from '../src/errors.ts'
+import {systemError} from '../src/os/libc.ts'
+import {explainWriteError} from '../src/output.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
@@ -29,6 +32,25 @@ test('is its own cause when it had none, so that its stack is not lost', (t) => 
   t.is(inner.cause, undefined)
   t.is(inner.within({layer: 1}).cause, inner)
   t.is(inner.within({layer: 1}).within({archive: 'a'}).cause, inner)
+})
+
+test('has one code for what the system says, whoever asked it', (t) => {
+  for (const [code, names] of [
+    ['NO_SPACE', ['ENOSPC', 'EDQUOT', 'EFBIG']],
+    ['PERMISSION_DENIED', ['EACCES', 'EPERM', 'EROFS']],
+    ['SYSTEM_ERROR', ['EIO', 'EMFILE']],
+  ] as const) {
+    for (const name of names) {
+      const refusal = Object.assign(new Error(name), {code: name, syscall: 'open'})
+      t.is(codeOfErrno(name), code)
+      for (const error of [
+        explainSystemError(refusal, 'a', {}),
+        explainWriteError(refusal, 'a'),
+        systemError(name, 'do'),
+      ])
+        t.is((error as ImgtoolError).code, code, name)
+    }
+  }
 })
 
 test('is told from bugs', (t) => {

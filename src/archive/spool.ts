@@ -4,7 +4,7 @@ import {writeSync} from 'node:fs'
 import {type FileHandle, open, unlink} from 'node:fs/promises'
 import {tmpdir} from 'node:os'
 import {join} from 'node:path'
-import {type ErrorCode, ImgtoolError} from '../errors.ts'
+import {codeOfErrno, ImgtoolError} from '../errors.ts'
 import {checkLimit, type Limits} from '../limits.ts'
 import {printableText} from '../text.ts'
 import {describeSystemError} from './system-error.ts'
@@ -76,14 +76,9 @@ async function explained<Result>(work: Promise<Result>): Promise<Result> {
   } catch (error) {
     const {code = ''} = error as NodeJS.ErrnoException
     const reason = describeSystemError(error as NodeJS.ErrnoException)
-    throw new ImgtoolError(codeOf(code), `Cannot spool the archive in "${printableText(tmpdir())}": ${reason}`, {
+    throw new ImgtoolError(codeOfErrno(code), `Cannot spool the archive in "${printableText(tmpdir())}": ${reason}`, {
       hint: 'Set TMPDIR to a directory with room for the uncompressed archive',
       cause: error,
     })
   }
-}
-
-function codeOf(code: string): ErrorCode {
-  if (['ENOSPC', 'EDQUOT', 'EFBIG'].includes(code)) return 'NO_SPACE'
-  return ['EACCES', 'EPERM', 'EROFS'].includes(code) ? 'PERMISSION_DENIED' : 'SYSTEM_ERROR'
 }

@@ -1,6 +1,6 @@
 /** What the system says when an archive cannot be read, in the words of this tool. */
 import {getSystemErrorMap} from 'node:util'
-import {type ErrorDetails, ImgtoolError} from '../errors.ts'
+import {codeOfErrno, type ErrorDetails, ImgtoolError} from '../errors.ts'
 
 /** A failed system call as `CODE, meaning`. */
 export function describeSystemError({code, errno}: NodeJS.ErrnoException): string {
@@ -25,7 +25,6 @@ export function explainSystemError(
   if (code === 'ENOENT' || code === 'ENOTDIR') {
     return new ImgtoolError('SOURCE_NOT_FOUND', `Cannot open "${what}": no such file or directory`, details)
   }
-  const denied = code === 'EACCES' || code === 'EPERM'
   const message = `Cannot read "${what}": ${describeSystemError(error as NodeJS.ErrnoException)}`
-  return new ImgtoolError(denied ? 'PERMISSION_DENIED' : 'SYSTEM_ERROR', message, details)
+  return new ImgtoolError(codeOfErrno(code), message, details)
 }

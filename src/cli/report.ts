@@ -6,7 +6,7 @@
 import {constants} from 'node:os'
 import process from 'node:process'
 import {describeSystemError} from '../archive/system-error.ts'
-import {type ErrorCode, type ErrorDetails, ImgtoolError, isImgtoolError} from '../errors.ts'
+import {codeOfErrno, type ErrorCode, type ErrorDetails, ImgtoolError, isImgtoolError} from '../errors.ts'
 import {printable, printableText, quotes} from '../text.ts'
 import {explainUsage} from './usage-error.ts'
 
@@ -79,7 +79,7 @@ function explainSystem(error: unknown): ImgtoolError | undefined {
   }
   if (code === undefined || path === undefined || syscall === undefined) return undefined
   const message = `Cannot ${syscall} "${printableText(path)}": ${describeSystemError(error)}`
-  return new ImgtoolError('SYSTEM_ERROR', message, {cause: error})
+  return new ImgtoolError(codeOfErrno(code), message, {cause: error})
 }
 
 function errorLines(error: ImgtoolError, command: string | undefined): string[] {

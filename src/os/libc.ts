@@ -1,5 +1,5 @@
 /**
- * The system calls of Linux that Node lacks, and the descriptor-relative forms of those that it has. Nobody else loads koffi.
+ * The system calls of Linux that Node lacks, and the descriptor-relative forms of those that it has.
  *
  * Names are byte strings. Every call returns what the system returns, with `-errno` for -1, because "it exists already" and
  * "it is not there" are ordinary answers here and exceptions are slow. Structures are passed as Buffers only, never as
@@ -8,7 +8,7 @@
 import {constants as fsConstants, readSync, writeSync} from 'node:fs'
 import {constants} from 'node:os'
 import koffi from 'koffi'
-import {ImgtoolError} from '../errors.ts'
+import {codeOfErrno, type ErrorCode, ImgtoolError} from '../errors.ts'
 import {type ByteString, printable} from '../text.ts'
 import {type SystemFunction, systemCall} from './call.ts'
 
@@ -129,24 +129,21 @@ export function check(result: number, action: string, path?: ByteString): number
 
 /** The error for a system call that failed with an errno such as `ENOSPC`. */
 export function systemError(name: string, action: string, cause?: unknown): ImgtoolError {
-  const details = cause === undefined ? {} : {cause}
-  switch (name) {
-    case 'ENOSPC':
-    case 'EDQUOT':
-    case 'EFBIG':
-      return new ImgtoolError('NO_SPACE', `Cannot ${action}: ${name}, no space, inodes or quota left`, details)
-    case 'EACCES':
-    case 'EPERM':
-      return new ImgtoolError('PERMISSION_DENIED', `Cannot ${action}: ${name}, not permitted`, details)
-    case 'EROFS':
-      return new ImgtoolError('PERMISSION_DENIED', `Cannot ${action}: the file system is read-only`, details)
-    case 'ENAMETOOLONG':
-      return new ImgtoolError('ENTRY_INVALID', `Cannot ${action}: a name is too long`, details)
-    case 'ELOOP':
-      return new ImgtoolError('LINK_INVALID', `Cannot ${action}: too many symlinks`, details)
-    default:
-      return new ImgtoolError('SYSTEM_ERROR', `Cannot ${action}: ${name}`, details)
-  }
+  const [code, reason] = entryErrors[name] ?? explainErrno(name)
+  return new ImgtoolError(code, `Cannot ${action}: ${reason}`, cause === undefined ? {} : {cause})
+}
+
+/** What is said of the names and links of entries, which these calls are about. */
+const entryErrors: Readonly<Record<string, readonly [ErrorCode, string]>> = {
+  ENAMETOOLONG: ['ENTRY_INVALID', 'a name is too long'],
+  ELOOP: ['LINK_INVALID', 'too many symlinks'],
+}
+
+function explainErrno(name: string): readonly [ErrorCode, string] {
+  const code = codeOfErrno(name)
+  if (name === 'EROFS') return [code, 'the file system is read-only']
+  if (code === 'NO_SPACE') return [code, `${name}, no space, inodes or quota left`]
+  return [code, code === 'PERMISSION_DENIED' ? `${name}, not permitted` : name]
 }
 
 /** Room for one path and its NUL; what is longer than PATH_MAX is cut and then refused by the system as too long. */
