@@ -26,7 +26,7 @@ As root the result is exact: owners, modes, times, links, devices, capabilities,
   static override readonly args = {
     image: imageArgument,
     directory: Args.string({
-      description: 'where the root file system appears, or the data-root',
+      description: 'where the root file system appears, which cannot be a mount point; or the data-root',
       ignoreStdin: true,
       required: true,
     }),

@@ -82,7 +82,7 @@ export async function unpackImage(image: Image, target: string, options: UnpackO
   const force = options.force ?? false
   const losses = describeLosses(readPrivileges())
   requireNoDataRoot(target)
-  const state = checkTarget(target, {force})
+  const state = checkTarget(target, {force, onMountPoint: howToFill})
   options.onStart?.(losses)
   const counter = new Counter()
   const result = (diffIDs: Digest[]): UnpackResult => ({
@@ -176,6 +176,12 @@ function finishLayer({index}: Layer, finish: () => void): void {
   } catch (error) {
     throw error instanceof ImgtoolError ? error.within({layer: index}) : error
   }
+}
+
+/** GNU tar leaves xattrs out that it is not told to take, and with --acls ACLs that are xattrs. */
+function howToFill(shown: string): string {
+  const tar = `tar -x --xattrs --xattrs-include='*' -C '${shown}'`
+  return `Give a directory inside it, or fill it: imgtool export IMAGE - | ${tar}`
 }
 
 /** Counts changes on their way. */

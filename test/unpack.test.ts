@@ -14,6 +14,13 @@ import {directory, file, hardlink, symlink, tar} from './helpers/tar.ts'
 
 const fixture = (name: string) => path.join(import.meta.dirname, '../fixtures', name)
 
+test('a mount point is refused with what fills it', async (t) => {
+  await using source = await openSource(fixture('docker-20.10-one.tar'))
+  const error = await t.throwsAsync(unpackImage(selectImage(source), '/proc'), {code: 'TARGET_INVALID'})
+  const hint = "imgtool export IMAGE - | tar -x --xattrs --xattrs-include='*' -C '/proc'"
+  t.like(error, {details: {hint: `Give a directory inside it, or fill it: ${hint}`}})
+})
+
 test('an image unpacks to what ls lists of it', async (t) => {
   const target = path.join(scratch(t), 'rootfs')
   await using source = await openSource(fixture('docker-20.10-one.tar'))

@@ -8,6 +8,14 @@ import {fromText, printableText} from '../text.ts'
 /** What is under the target's name before the run. */
 export type TargetState = 'absent' | 'empty' | 'occupied'
 
+/** What may be done with a target. */
+export interface TargetOptions {
+  /** Take one that is not empty, too. */
+  readonly force: boolean
+  /** What to do about a mount point, whose place nothing can take. */
+  readonly onMountPoint?: ((shown: string) => string) | undefined
+}
+
 /** A target's place: its parent directory, its name there, and how messages call it. */
 export interface Target {
   readonly parent: string
@@ -21,12 +29,12 @@ export interface Target {
  * @throws {ImgtoolError} TARGET_EXISTS when it is not empty and may not be merged into, TARGET_INVALID when it is no
  *   directory, a symlink, or has no parent
  */
-export function checkTarget(target: string, options: {readonly force: boolean}): TargetState {
+export function checkTarget(target: string, options: TargetOptions): TargetState {
   const located = locateTarget(target)
   const {name, shown} = located
   const directory = openParent(located)
   try {
-    const state = readState(directory, name, shown)
+    const state = readState(directory, name, shown, options)
     if (state === 'occupied' && options.force) requireNoMounts(located)
     if (state !== 'occupied' || options.force) return state
     throw new ImgtoolError('TARGET_EXISTS', `Cannot unpack to "${shown}": it exists and is not empty`, {
@@ -75,11 +83,11 @@ export function openParent({parent, shown}: Target): number {
   return os.check(descriptor, `open the parent of "${shown}"`)
 }
 
-function readState(directory: number, name: string, shown: string): TargetState {
+function readState(directory: number, name: string, shown: string, options: TargetOptions): TargetState {
   const status = os.statusAt(directory, fromText(name))
   if (status === os.ENOENT) return 'absent'
   if (typeof status === 'number') throw os.systemError(os.errnoName(status), `inspect "${shown}"`)
-  requireReplaceable(directory, status, shown)
+  requireReplaceable(directory, status, shown, options)
   const descriptor = os.check(os.openAt(directory, fromText(name), os.O_PLACE), `open "${shown}"`)
   try {
     return readdirSync(os.descriptorPath(descriptor)).length === 0 ? 'empty' : 'occupied'
@@ -91,14 +99,19 @@ function readState(directory: number, name: string, shown: string): TargetState 
 }
 
 /** The result takes the target's name by a rename, which some directories do not survive and others do not permit. */
-function requireReplaceable(directory: number, status: os.Status, shown: string): void {
+function requireReplaceable(
+  directory: number,
+  status: os.Status,
+  shown: string,
+  {onMountPoint = () => 'Give a directory inside it'}: TargetOptions,
+): void {
   const type = status.mode & os.S_IFMT
   if (type === os.S_IFLNK)
     throw invalid(shown, 'it is a symlink', 'End it with a slash to mean the directory that it leads to')
   if (type !== os.S_IFDIR) throw invalid(shown, 'it is not a directory')
   const parent = os.statusAt(directory, '')
   if (typeof parent !== 'number' && parent.device !== status.device) {
-    throw invalid(shown, 'it is a mount point', 'Give a directory inside it')
+    throw invalid(shown, 'it is a mount point', onMountPoint(shown))
   }
   if (holdsThisProcess(status))
     throw invalid(shown, 'it is the directory you are in, or above it', 'Give a new directory, or go elsewhere first')
