@@ -13,12 +13,13 @@ export default class Whiteouts extends BaseCommand<typeof Whiteouts> {
   static override readonly summary = 'Translate the deletions of one layer: between aufs, overlay and tar.'
   static override readonly description =
     `aufs and overlay are a directory as these file systems keep a layer: ".wh." files, or devices 0:0 and opaque attributes. tar is the tar of a layer, as images have it, compressed or not; - is standard input or output.
-inplace spells no deletion but carries it out: the target is what lies below the layer, and what the layer deletes is deleted there, in a copy that takes its place in the end.
+inplace spells no deletion but carries it out: the target is the directory of what lies below the layer, and what the layer deletes is deleted there, in a copy that takes its place in the end.
 With --lower the layer is translated in view of those below it: deletions that hide nothing are left out, paths go through symlinks of lower layers, hard links to lower files come with a copy, and directories keep what lower layers say of them. Without, every deletion is kept. Lower layers are in the form of --from, or of --to when --from is tar.`
   static override readonly args = {
     source: Args.string({description: 'directory of the layer, or its tar', ignoreStdin: true, required: true}),
     target: Args.string({
-      description: 'directory that appears, or the tar; compressed when its name ends in .gz, .tgz, .zst or .tzst',
+      description:
+        'directory that appears, or with inplace is there; or the tar, compressed when its name ends in .gz, .tgz, .zst or .tzst',
       ignoreStdin: true,
       required: true,
     }),

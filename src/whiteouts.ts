@@ -55,8 +55,8 @@ export interface TranslateResult {
 /**
  * Translates a layer. Its target appears complete or not at all, but for standard output.
  *
- * With `inplace` the target is what lies below the layer, which deletions delete: it is changed in a copy that takes its place in
- * the end, and where nothing is there the layer is applied to nothing.
+ * With `inplace` the target is what lies below the layer, which deletions delete: it has to be there, and is changed in a copy that
+ * takes its place in the end.
  *
  * @param source directory, or for `tar` a file, compressed or not, or `-`
  * @param target directory, or for `tar` a file or `-`

@@ -385,13 +385,15 @@ test('what cannot be translated is refused, and leaves nothing behind', async (t
     ['FORMAT_UNKNOWN', tree, {from: 'tar', to: 'aufs'}],
     ['TAR_TRUNCATED', cut, {from: 'tar', to: 'aufs'}],
     ['TAR_TRUNCATED', cut, {from: 'tar', to: 'tar'}],
-    ['TAR_TRUNCATED', cut, {from: 'tar', to: 'inplace'}],
+    ['TARGET_INVALID', layer, {from: 'tar', to: 'inplace'}],
   ]
   for (const [code, source, options] of refused) {
     const error = await t.throwsAsync(translate(source, join(base, 'target'), options), undefined, `${code} ${source}`)
     t.is(isImgtoolError(error) ? error.code : String(error), code)
   }
   t.deepEqual(readdirSync(base).toSorted(), before)
+  await t.throwsAsync(translate(cut, tree, {from: 'tar', to: 'inplace'}), {code: 'TAR_TRUNCATED'})
+  t.deepEqual([readdirSync(base).toSorted(), readdirSync(tree)], [before, ['.wh.name']])
   await t.throwsAsync(translate(layer, tree, {from: 'tar', to: 'aufs'}), {message: /not empty/})
   t.true(existsSync(join(tree, '.wh.name')))
 })

@@ -3,6 +3,7 @@ import {setImmediate} from 'node:timers/promises'
 import {ImgtoolError} from '../errors.ts'
 import type {ChangeSink} from '../layer/change.ts'
 import * as os from '../os/libc.ts'
+import {printableText} from '../text.ts'
 import {alone, ConfinedRoot} from './confined-root.ts'
 import {anyAufs, anyOverlay, aufsDialect, type Dialect, type DialectReader, overlayDialect} from './dialect.ts'
 import {DirectoryDriver} from './directory.ts'
@@ -150,9 +151,15 @@ function startLayer(
 /**
  * Begins a layer on what a directory holds, which deletions delete; in a copy, which takes its place in the end.
  *
- * @throws {ImgtoolError} as `DirectoryDriver`
+ * @throws {ImgtoolError} TARGET_INVALID where nothing is there, and as `DirectoryDriver`
  */
 export function changeDirectory(target: string, {onWarning, onImplied}: LayerOptions): NewLayerDirectory {
+  if (checkTarget(target, {force: true}) === 'absent') {
+    const shown = printableText(target)
+    throw new ImgtoolError('TARGET_INVALID', `Cannot carry the layer out on "${shown}": it is not there`, {
+      hint: `Give what lies below the layer; for nothing: mkdir '${shown}'`,
+    })
+  }
   const driver = new DirectoryDriver(target, {force: true, onWarning, ...(onImplied && {onImplied})})
   driver.changes.startLayer(driver.isMerge)
   return {

@@ -47,6 +47,8 @@ test('whiteouts refuses what would mean nothing', async (t) => {
     '--from tar --to overlay - -': 'Cannot write a directory to standard output\nHint: Give --to tar, or ./-',
     '--from tar --to inplace - -': 'Cannot write a directory to standard output',
     '--from aufs --to tar - x.tar': 'Cannot read a directory from standard input\nHint: Give --from tar, or ./-',
+    '--from tar --to inplace - typo':
+      'Cannot carry the layer out on "typo": it is not there\nHint: Give what lies below the layer; for nothing: mkdir \'typo\'',
     '--from tar --to tar --json - -': 'Cannot print JSON where the archive goes',
   }
   for (const [words, message] of Object.entries(refused)) {
