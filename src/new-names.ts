@@ -76,17 +76,26 @@ function requireOneImageEach(images: readonly Image[], format: Names['format']):
   for (const image of images) {
     for (const name of image.names) {
       const owner = owners.get(name)
-      if (owner !== undefined) {
-        const platforms = [owner, image].map(({platform}) => formatPlatform(platform))
-        throw new ImgtoolError(
-          'IMAGE_UNSUITABLE',
-          `Cannot write "${printableText(name)}" for ${platforms.join(' and ')} ${format === 'data-root' ? 'to a data-root' : `as ${format}`}, which holds one image a name`,
-          {
-            hint: `Choose one with --platform ${platforms[0]}${format === 'data-root' ? '' : ', or write oci-archive:'}`,
-          },
-        )
-      }
+      if (owner !== undefined) throw severalImages(name, [owner, image], format)
       owners.set(name, image)
     }
   }
+}
+
+function severalImages(name: string, images: readonly [Image, Image], format: Names['format']): ImgtoolError {
+  const platforms = images.map(({platform}) => formatPlatform(platform))
+  const places = images.map(({index}) => `@${index}`)
+  const isOnePlatform = platforms[0] === platforms[1]
+  const which = isOnePlatform ? `the images ${places.join(' and ')}` : platforms.join(' and ')
+  const where = format === 'data-root' ? 'to a data-root' : `as ${format}`
+  // Readers of OCI would not know either which of two images for one platform a name means.
+  const otherFormat = format === 'data-root' ? '' : ', or write oci-archive:'
+  const hint = isOnePlatform
+    ? `Choose one with SOURCE:${places[0]}, and give the other another name: SOURCE:${places[1]} with --tag NAME`
+    : `Choose one with --platform ${platforms[0]}${otherFormat}`
+  return new ImgtoolError(
+    'IMAGE_UNSUITABLE',
+    `Cannot write "${printableText(name)}" for ${which} ${where}, which holds one image a name`,
+    {hint},
+  )
 }

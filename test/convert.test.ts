@@ -288,6 +288,18 @@ test('parents of docker archives stay, and those of archives before 1.10 appear'
   t.is(set.images[1]!.parent, set.images[0]!.imageID)
 })
 
+test('one name for two images of one platform is refused with a hint that helps', async (t) => {
+  const from = await openMembers(
+    t,
+    ociMembers(['one', 'two'].map((file) => ({names: ['app:1'], layers: [layerOf(file)]}))),
+  )
+  const error = await t.throwsAsync(convert(t, from, 'docker-archive'), {code: 'IMAGE_UNSUITABLE'})
+  t.is(error?.message, 'Cannot write "app:1" for the images @0 and @1 as docker-archive, which holds one image a name')
+  t.like(error, {
+    details: {hint: 'Choose one with SOURCE:@0, and give the other another name: SOURCE:@1 with --tag NAME'},
+  })
+})
+
 test('several platforms stay together in OCI, and docker archives take one', async (t) => {
   const from = await open(t, fixture('buildah-oci-platforms.tar'))
   const {source} = await convert(t, from, 'oci-archive')

@@ -259,6 +259,22 @@ const cases: readonly Case[] = [
     expected: blobMember('absent').name,
   },
   {
+    title: 'a name that an index gives to two images for one platform',
+    code: 'NAME_REPEATED',
+    severity: 'warning',
+    members: ociMembers([app, {...app, layers: [other]}]),
+    image: 'app:1',
+    expected: sha256(configOf(app)),
+    found: sha256(configOf({...app, layers: [other]})),
+  },
+  {
+    title: 'a name that manifest.json gives to two images',
+    code: 'NAME_REPEATED',
+    severity: 'warning',
+    members: dockerMembers([app, {...app, layers: [other]}]),
+    image: 'app:1',
+  },
+  {
     title: 'a blob that no document leads to',
     code: 'BLOB_UNREFERENCED',
     severity: 'note',
@@ -614,6 +630,20 @@ for (const {title, code, severity, members, limits, ...wanted} of cases) {
     )
   })
 }
+
+test('one name for several platforms, or twice for one image, is nothing to find', async (t) => {
+  const arm = (variant: string) => ({...app, layers: [layerOf(variant)], config: {architecture: 'arm', variant}})
+  for (const recipes of [
+    [app, {...app, config: {architecture: 'arm64'}}, arm('v6'), arm('v7')],
+    [app, app],
+  ]) {
+    const {findings} = await verify(t, ociMembers(recipes))
+    t.deepEqual(
+      findings.filter(({code}) => code === 'NAME_REPEATED'),
+      [],
+    )
+  }
+})
 
 test('verifies an image that was asked for and whose documents are damaged', async (t) => {
   const members = ociMembers([app, {names: ['other:1'], layers: [other]}])

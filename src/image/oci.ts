@@ -12,7 +12,7 @@ import {type ConfigFacts, readConfig, requireSameCount, withoutDiffIDs} from './
 import {isDamageOfImage} from './damaged.ts'
 import {type Documents, parseDocument, requireBlob} from './json.ts'
 import {brokenBy, missingBlob} from './missing.ts'
-import type {Image, Layer, LostImage} from './model.ts'
+import type {Image, Layer, LostImage, Platform} from './model.ts'
 import {namesOf} from './names.ts'
 import {type Descriptor, indexSchema, layoutSchema, manifestSchema} from './schemas.ts'
 
@@ -183,7 +183,6 @@ async function readImage(reading: Reading, descriptor: Descriptor, digest: Diges
   if (!configTypes.has(manifest.config.mediaType ?? '')) return undefined
   const facts = await readConfigOnce(reading, manifest.config)
   requireSameCount(manifest.layers.length, facts.diffIDs.length, blobName(digest))
-  const platform = descriptor.platform
   const layers = manifest.layers.map((layer, at) => toLayer(archive, layer, at, facts.diffIDs[at]!))
   return {
     format: 'oci',
@@ -191,14 +190,17 @@ async function readImage(reading: Reading, descriptor: Descriptor, digest: Diges
     names: [],
     aliases: [],
     ...withoutDiffIDs(facts),
-    ...(platform?.variant && facts.platform.variant === undefined
-      ? {platform: {...facts.platform, variant: platform.variant}}
-      : {}),
+    platform: withVariant(facts.platform, descriptor),
     manifest: bytes,
     manifestDigest: digest,
     layers,
     ...brokenBy(layers),
   }
+}
+
+/** A platform with the variant that a descriptor says and the config does not. */
+export function withVariant(said: Platform, {platform}: Descriptor): Platform {
+  return platform?.variant && said.variant === undefined ? {...said, variant: platform.variant} : said
 }
 
 /** Thousands of small manifests may share one large config. */

@@ -42,6 +42,7 @@ export async function surveyDocker(survey: Survey): Promise<SurveyedImage[]> {
     if (!checked.has(pair)) checkParent(survey, items[number]!.Parent, image, histories)
     checked.add(pair)
   }
+  survey.checkNames(images)
   survey.images.push(...images)
   return images
 }
@@ -74,7 +75,7 @@ async function surveyItem(
   return {
     label,
     names: item.RepoTags.map(tagged),
-    ...(facts !== undefined && {imageID: facts.imageID}),
+    ...(facts !== undefined && {imageID: facts.imageID, platform: facts.platform}),
     ...(v1ID !== undefined && {v1ID}),
     diffIDs: facts?.diffIDs ?? [],
     layers,

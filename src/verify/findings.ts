@@ -23,6 +23,7 @@ export const findingCodes = {
   MEDIA_TYPE_MISMATCH: 'bytes are not what their media type says',
   MEDIA_TYPE_UNKNOWN: 'a media type says nothing about how to read the bytes',
   NAME_MISMATCH: 'two documents disagree about what a name means',
+  NAME_REPEATED: 'a name means several images for one platform',
   NAME_UNSHARED: 'one document names an image and another one of the archive does not',
   PARENT_MISMATCH: 'the recorded parent is not the one that the layers say',
   PATH_REPEATED: 'a layer has a path more than once',

@@ -13,6 +13,7 @@ import {
   isElsewhere,
   layoutName,
   manifestTypes,
+  withVariant,
 } from '../image/oci.ts'
 import {type Descriptor, indexSchema, layoutSchema, type ManifestDocument, manifestSchema} from '../image/schemas.ts'
 import {checkLimit} from '../limits.ts'
@@ -36,6 +37,7 @@ interface Step {
 export async function surveyOci(survey: Survey, covered: ReadonlyMap<Digest, SurveyedImage>): Promise<void> {
   await checkLayoutVersion(survey)
   const seen = new Map<string, SurveyedImage | undefined>()
+  const images: SurveyedImage[] = []
   for await (const step of walkIndexes(survey)) {
     const {digest} = step.descriptor
     const names = namesOf(step.annotations)
@@ -44,8 +46,10 @@ export async function surveyOci(survey: Survey, covered: ReadonlyMap<Digest, Sur
     const known = seen.get(key)
     const image = known ?? (seen.has(key) ? undefined : await surveyManifest(survey, step, label, covered))
     seen.set(key, image)
-    if (image !== undefined) survey.images.push({...image, label, names: names.names})
+    if (image !== undefined) images.push({...image, label, names: names.names})
   }
+  survey.checkNames(images)
+  survey.images.push(...images)
 }
 
 async function checkLayoutVersion({archive, documents, findings, used}: Survey): Promise<void> {
@@ -196,7 +200,7 @@ async function surveyManifest(
   return {
     label: image,
     names: [],
-    ...(facts !== undefined && {imageID: facts.imageID}),
+    ...(facts !== undefined && {imageID: facts.imageID, platform: withVariant(facts.platform, descriptor)}),
     manifestDigest: descriptor.digest as Digest,
     diffIDs: facts?.diffIDs ?? [],
     layers: blobs,

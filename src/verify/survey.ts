@@ -3,6 +3,7 @@ import type {Archive, Blob} from '../archive/archive.ts'
 import type {Digest} from '../digest.ts'
 import {type ConfigFacts, readConfig} from '../image/config.ts'
 import {Documents} from '../image/json.ts'
+import type {Platform} from '../image/model.ts'
 import type {Limits} from '../limits.ts'
 import {type ByteString, printableText} from '../text.ts'
 import type {Findings, Place} from './findings.ts'
@@ -19,6 +20,7 @@ export interface Claim extends Place {
 export interface SurveyedImage {
   readonly label: string
   readonly names: readonly string[]
+  readonly platform?: Platform
   readonly imageID?: Digest
   readonly v1ID?: string
   readonly manifestDigest?: Digest
@@ -129,6 +131,25 @@ export class Survey {
         message: 'The history has another number of layers than the image',
         expected: {value: String(layers), from: 'rootfs.diff_ids of the config'},
         found: {value: String(steps), from: 'steps of the history that are no empty_layer'},
+      })
+    }
+  }
+
+  /** Looks for a name that one document gives to several images for one platform. @param images of the document */
+  checkNames(images: readonly SurveyedImage[]): void {
+    const named = images.flatMap((image) => image.names.map((name) => ({name, image})))
+    const key = ({name, image: {platform}}: (typeof named)[number]) => JSON.stringify([name, platform])
+    for (const [first, ...others] of Map.groupBy(named, key).values()) {
+      const {name, image} = first!
+      const other = others.find(({image: {imageID}}) => imageID !== undefined && imageID !== image.imageID)
+      if (image.imageID === undefined || other === undefined) continue
+      this.findings.add({
+        image: name,
+        severity: 'warning',
+        code: 'NAME_REPEATED',
+        message: `${printableText(name)} means several images for one platform, of which readers take one or another`,
+        expected: {value: image.imageID, from: 'the first of them'},
+        found: {value: other.image.imageID!, from: 'another'},
       })
     }
   }
