@@ -17,7 +17,7 @@ import {explainSystemError} from './system-error.ts'
 import {indexTar} from './tar-index.ts'
 
 /** What messages call an archive that comes by a pipe. */
-const standardInput = 'standard input'
+export const standardInput = 'standard input'
 
 /**
  * Opens an archive and indexes its members; contents stay where they are.

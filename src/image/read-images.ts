@@ -1,11 +1,12 @@
 /** Finds out by content what format an archive has, and reads its images. */
 import type {Archive} from '../archive/archive.ts'
+import {standardInput} from '../archive/open.ts'
 import {shortID} from '../digest.ts'
 import {ImgtoolError} from '../errors.ts'
 import type {Limits} from '../limits.ts'
-import {printableText} from '../text.ts'
+import {type ByteString, printable, printableText} from '../text.ts'
 import {dockerManifestName, readDockerArchive} from './docker-archive.ts'
-import {hasV1Layers, readV1Archive} from './docker-v1.ts'
+import {hasV1Layers, readV1Archive, repositoriesName} from './docker-v1.ts'
 import {Documents} from './json.ts'
 import type {Image, ImageSet, LostImage} from './model.ts'
 import {splitTag} from './names.ts'
@@ -157,13 +158,58 @@ function unknownFormat(archive: Archive): ImgtoolError {
   if (archive.kind === 'directory' && first(/^(image\/[^/]+\/imagedb|graph\/[0-9a-f]{64})$/)) {
     return notAnImage('looks like the data-root of a docker', `Give it as docker-root:${printableText(archive.label)}`)
   }
-  if (archive.kind === 'tar' || first(/^(etc|usr|bin)(\/|$)/)) {
+  const inside = findInside(archive, names)
+  if (inside !== undefined) return inside
+  if (archive.kind === 'tar' || first(rootFileSystem)) {
     return notAnImage(
       'looks like a root file system (docker export, buildx type=tar) or a plain layer',
       `Make an image of it: docker import ${printableText(archive.label)}, or save the image with docker save`,
     )
   }
   return notAnImage('holds none of manifest.json, index.json, repositories or v1 layers')
+}
+
+const rootFileSystem = /^(etc|usr|bin)(\/|$)/
+
+/** What is an image, only packed once too often: an archive in a directory, or in an archive. */
+function findInside(archive: Archive, names: readonly ByteString[]): ImgtoolError | undefined {
+  const document = findDocument(names)
+  if (document !== undefined) {
+    const looksLike = `holds "${printable(document.name)}", and is an image from that directory on`
+    return notAnImage(looksLike, hintInside(archive, document.directory, 'directory'))
+  }
+  if (names.some((name) => rootFileSystem.test(name))) return undefined
+  const [tar] = shortestFirst(names.filter((name) => /^([^/]+\/)?[^/]+\.(tar|tgz|tar\.[a-z0-9]{2,4})$/.test(name)))
+  if (tar === undefined) return undefined
+  return notAnImage(`holds another archive, "${printable(tar)}"`, hintInside(archive, tar, 'file'))
+}
+
+/** Many things have a manifest.json; beside that of an image are configs, layers or blobs. */
+function findDocument(names: readonly ByteString[]): {name: ByteString; directory: ByteString} | undefined {
+  const parts = /^(.+?)\/(?:blobs\/sha256\/[0-9a-f]{64}|(?:sha256:)?[0-9a-f]{64}(?:\.json|\/json)?)$/
+  const directories = new Set(names.map((name) => parts.exec(name)?.[1]))
+  for (const document of [dockerManifestName, layoutName, repositoriesName]) {
+    const directoryOf = (name: ByteString) => name.slice(0, -document.length - 1)
+    const documents = names.filter((name) => name.endsWith(`/${document}`) && directories.has(directoryOf(name)))
+    const [name] = shortestFirst(documents)
+    if (name !== undefined) return {name, directory: directoryOf(name)}
+  }
+  return undefined
+}
+
+function shortestFirst(names: readonly ByteString[]): readonly ByteString[] {
+  return names.toSorted((one, other) => one.length - other.length)
+}
+
+function hintInside({kind, label}: Archive, name: ByteString, what: 'directory' | 'file'): string {
+  if (kind === 'directory') return `Give what is inside: ${printableText(label)}/${printable(name)}`
+  const inner = quote(printable(name))
+  if (what === 'directory') return `Pack what is in the directory: tar -C ${inner} -cf image.tar .`
+  return `Take it out first: tar -xf ${label === standardInput ? '-' : quote(printableText(label))} ${inner}`
+}
+
+function quote(word: string): string {
+  return `'${word.replaceAll("'", "'\\''")}'`
 }
 
 function notAnImage(looksLike: string, hint?: string): ImgtoolError {

@@ -1,6 +1,7 @@
 import test from 'ava'
 import {openArchive} from '../../src/archive/open.ts'
 import {sha256} from '../../src/digest.ts'
+import type {ImgtoolError} from '../../src/errors.ts'
 import {readImages} from '../../src/image/read-images.ts'
 import {defaultLimits} from '../../src/limits.ts'
 import {
@@ -176,6 +177,30 @@ for (const [what, members, message] of [
     await t.throwsAsync(imagesOf(t, members), {code: 'FORMAT_UNKNOWN', message})
   })
 }
+
+test('says what to do about an image that was packed once too often', async (t) => {
+  const within = (directory: string, members: readonly Member[]) =>
+    members.map((member) => ({...member, name: `${directory}/${member.name}`}))
+  for (const [members, message, hint] of [
+    [within('ext', dockerMembers([app])), /"ext\/manifest.json"/, /tar -C 'ext' -cf/],
+    [within('v1', v1Members([{id: 'a'}], {app: {1: 'a'}})), /"v1\/repositories"/, /tar -C 'v1' -cf/],
+    [within('a/b', ociMembers([app])), /"a\/b\/oci-layout"/, /tar -C 'a\/b' -cf/],
+    [
+      [{name: 'old.tar.gz', body: 'x'}],
+      /another archive, "old\.tar\.gz"/,
+      /^Take it out first: tar -xf '.*app\.tar' 'old\.tar\.gz'$/,
+    ],
+    [[{name: 'etc/passwd'}, {name: 'src.tar'}], /root file system/, /docker import/],
+    [[{name: 'public/manifest.json'}, {name: 'public/index.html'}], /root file system/, /docker import/],
+  ] as const) {
+    const error = await t.throwsAsync<ImgtoolError>(imagesOf(t, members), {code: 'FORMAT_UNKNOWN', message})
+    t.regex(error.details.hint ?? '', hint)
+  }
+  const directory = writeMembers(scratch(t), within('ext', dockerMembers([app])))
+  const archive = await openArchive(directory, defaultLimits)
+  const error = await t.throwsAsync<ImgtoolError>(readImages(archive, defaultLimits), {code: 'FORMAT_UNKNOWN'})
+  t.is(error.details.hint, `Give what is inside: ${directory}/ext`)
+})
 
 test('says what a directory is that is no image', async (t) => {
   const read = async (members: readonly Member[]) =>
