@@ -40,6 +40,11 @@ test('the first command of the README draws what the README says', (t) => {
   t.is(output.toString().trimEnd(), drawing.replaceAll(/^ {4}/gm, ''))
 })
 
+test('the README names the package as npm pack does', (t) => {
+  const {name, version} = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8'))
+  t.deepEqual([...new Set(readme.match(/\b[\w.-]+\.tgz\b/g))], [`${name}-${version}.tgz`])
+})
+
 test('the example of the README runs', (t) => {
   const [, example = ''] = /<!-- example -->\n```ts\n([\s\S]*?)```/.exec(readme) ?? []
   const directory = scratch(t)
