@@ -1,8 +1,7 @@
 /** Headers of a new outer tar: the same bytes for the same members, whoever writes them, where and when. */
 import {Header} from 'tar/header'
+import {encodePaxRecord, paddingOf} from '../tar/blocks.ts'
 import {type ByteString, toText} from '../text.ts'
-
-export const blockSize = 512
 
 /** Longest name that a header holds without help. @see POSIX pax, ustar header: name */
 const maximumName = 100
@@ -37,7 +36,7 @@ export function encodeHeader({name, kind, size = 0, target}: MemberFacts, mtime:
   if (target !== undefined) header.linkpath = toText(target)
   header.encode()
   if (path.length <= maximumName) return header.block!
-  const records = paxRecord('path', path)
+  const records = Buffer.from(encodePaxRecord('path', path), 'latin1')
   const extension = headerBlock({
     path: 'PaxHeaders/path',
     type: 'ExtendedHeader',
@@ -49,14 +48,6 @@ export function encodeHeader({name, kind, size = 0, target}: MemberFacts, mtime:
   return Buffer.concat([extension.block!, records, Buffer.alloc(paddingOf(records.length)), header.block!])
 }
 
-/** Zero bytes behind a content. */
-export function paddingOf(size: number): number {
-  return -size & (blockSize - 1)
-}
-
-/** What ends a tar. */
-export const endOfTar = Buffer.alloc(2 * blockSize)
-
 function headerBlock(facts: {
   path: string
   type: 'File' | 'Directory' | 'SymbolicLink' | 'ExtendedHeader'
@@ -65,12 +56,4 @@ function headerBlock(facts: {
   mtime: number
 }): Header {
   return new Header({...facts, uid: 0, gid: 0, mtime: new Date(facts.mtime * 1000)})
-}
-
-/** `LENGTH KEY=VALUE\n`, where the length counts its own digits. @see POSIX pax, extended header */
-function paxRecord(key: string, value: ByteString): Buffer {
-  const rest = ` ${key}=${value}\n`
-  let length = rest.length + String(rest.length).length
-  if (rest.length + String(length).length > length) length++
-  return Buffer.from(`${length}${rest}`, 'latin1')
 }

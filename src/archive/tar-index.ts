@@ -6,12 +6,11 @@ import type {FileHandle} from 'node:fs/promises'
 import {Header} from 'tar/header'
 import {ImgtoolError, isImgtoolError} from '../errors.ts'
 import {checkLimit, type Limits} from '../limits.ts'
+import {blockSize, paddingOf} from '../tar/blocks.ts'
 import {type ByteString, fromText, printable} from '../text.ts'
 import type {Blob, Member} from './archive.ts'
 import {type Extension, extend, isExtension, sparseMember} from './extension.ts'
 import {addMember, cleanName, requireOwnPlaces} from './names.ts'
-
-const blockSize = 512
 
 /**
  * Indexes the members of a tar.
@@ -43,7 +42,7 @@ export async function indexTar(
     const content = offset + blockSize
     const name = nameOf(header, extension)
     const length = sizeOf(header, extension)
-    offset = content + Math.ceil(length / blockSize) * blockSize
+    offset = content + length + paddingOf(length)
     if (content + length > size) throw truncated(`in the middle of "${printable(name)}"`)
     if (isExtension(header.type)) {
       checkLimit(limits, 'extensionHeader', length, 'bytes of an extension header of the archive')

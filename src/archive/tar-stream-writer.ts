@@ -1,8 +1,9 @@
 /** A new outer tar down a pipe, where a header cannot be filled in later. */
+import {endOfTar, paddingOf} from '../tar/blocks.ts'
 import type {ByteString} from '../text.ts'
 import {rangeBlob} from './file-range.ts'
 import {openSpool, type Spool} from './spool.ts'
-import {encodeHeader, endOfTar, type MemberFacts, paddingOf} from './tar-header.ts'
+import {encodeHeader, type MemberFacts} from './tar-header.ts'
 import type {ArchiveWriter, KnownFacts, NewMember} from './writer.ts'
 
 /** Writes members whose name and size are known at once, and spools the others to a temporary file first. */

@@ -1,8 +1,9 @@
 /** A new outer tar in a file. Contents are written once, also those whose name is only known behind them. */
 import type {FileHandle} from 'node:fs/promises'
+import {blockSize, endOfTar, paddingOf} from '../tar/blocks.ts'
 import type {ByteString} from '../text.ts'
 import {writeAt} from './spool.ts'
-import {blockSize, encodeHeader, endOfTar, type MemberFacts, paddingOf} from './tar-header.ts'
+import {encodeHeader, type MemberFacts} from './tar-header.ts'
 import type {ArchiveWriter, KnownFacts, NewMember} from './writer.ts'
 
 /** Leaves room for a header and fills it in when its member has a name. */

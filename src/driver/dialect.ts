@@ -6,6 +6,7 @@ import {ImgtoolError} from '../errors.ts'
 import {isReserved, notPlain} from '../layer/change.ts'
 import type {Entry} from '../layer/tar/entry.ts'
 import * as os from '../os/libc.ts'
+import {metaPrefix, opaqueMark, whiteoutPrefix} from '../tar/whiteout-names.ts'
 import {type ByteString, printable} from '../text.ts'
 
 /** What a directory of one layer has under a name. */
@@ -116,11 +117,6 @@ function hideByXattr(directory: number, name: ByteString, attributes: {opaque: s
   os.check(os.setXattr(directory, attributes.opaque, 'x'), 'hide', name)
 }
 
-const prefix = '.wh.'
-/** What begins so means something to aufs itself. */
-const metaPrefix = '.wh..wh.'
-const opaqueMark = '.wh..wh..opq'
-
 /**
  * aufs: an empty file `.wh.NAME` hides its name, one of a name of its own all of its directory. It is how deletions stand in
  * the tars of layers, too.
@@ -129,18 +125,18 @@ const opaqueMark = '.wh..wh..opq'
  */
 export const aufsDialect: Dialect = {
   name: 'aufs',
-  hide: (directory, name) => makeMark(directory, prefix + name),
+  hide: (directory, name) => makeMark(directory, whiteoutPrefix + name),
   hideAll: (directory) => makeMark(directory, opaqueMark),
   look: (directory, name) => ({
-    status: name.startsWith(prefix) ? undefined : statusOf(directory, name),
-    hides: statusOf(directory, prefix + name) !== undefined,
+    status: name.startsWith(whiteoutPrefix) ? undefined : statusOf(directory, name),
+    hides: statusOf(directory, whiteoutPrefix + name) !== undefined,
   }),
   hidesAll: (directory) => statusOf(directory, opaqueMark) !== undefined,
-  visible: (_, names) => names.filter((name) => !name.startsWith(prefix)),
+  visible: (_, names) => names.filter((name) => !name.startsWith(whiteoutPrefix)),
   hidden: (_, names) =>
     names
-      .filter((name) => name.startsWith(prefix) && !name.startsWith(metaPrefix))
-      .map((name) => name.slice(prefix.length)),
+      .filter((name) => name.startsWith(whiteoutPrefix) && !name.startsWith(metaPrefix))
+      .map((name) => name.slice(whiteoutPrefix.length)),
   check(entry) {
     if (isReserved(entry.path)) throw notPlain(entry.path)
     // aufs itself would take it, but not the program that stands in for it.

@@ -4,6 +4,7 @@ import {standardInput} from '../archive/open.ts'
 import {shortID} from '../digest.ts'
 import {ImgtoolError} from '../errors.ts'
 import type {Limits} from '../limits.ts'
+import {whiteoutPrefix} from '../tar/whiteout-names.ts'
 import {type ByteString, printable, printableText} from '../text.ts'
 import {dockerManifestName, readDockerArchive} from './docker-archive.ts'
 import {hasV1Layers, readV1Archive, repositoriesName} from './docker-v1.ts'
@@ -149,7 +150,7 @@ function unknownFormat(archive: Archive): ImgtoolError {
   const first = (pattern: RegExp) => names.some((name) => pattern.test(name))
   if (names.length === 0) return notAnImage('is empty')
   if (archive.members.has(layoutName)) return notAnImage(`is an OCI layout without "${indexName}"`)
-  if (names.some((name) => /(^|\/)\.wh\./.test(name))) {
+  if (names.some((name) => `/${name}`.includes(`/${whiteoutPrefix}`))) {
     return notAnImage(
       'looks like a plain layer: it holds whiteouts',
       'A layer alone has no config: give the whole archive',

@@ -1,10 +1,11 @@
 /**
- * A layer's entries as changes to the layers below. Whiteouts are decoded here and nowhere else: what is behind this file
- * knows three verbs, and the string `.wh.` ends here.
+ * A layer's entries as changes to the layers below. Whiteouts are decoded here: what is behind this file knows three
+ * verbs. Drivers that spell deletions as tars do take the names from where this file has them.
  *
  * @see OCI image-spec layer.md, "Whiteouts"; aufs(5) for the names that begin with `.wh..wh.`
  */
 import {ImgtoolError} from '../errors.ts'
+import {metaPrefix, opaqueMark, whiteoutPrefix} from '../tar/whiteout-names.ts'
 import {type ByteString, printable} from '../text.ts'
 import {joinPath, splitPath} from './path.ts'
 import type {Entry} from './tar/entry.ts'
@@ -37,9 +38,6 @@ export interface Warning {
 
 export type OnWarning = (warning: Warning) => void
 
-const prefix = '.wh.'
-const opaqueMark = '.wh..wh..opq'
-const metaPrefix = '.wh..wh.'
 /** aufs keeps files here that have several names; hard links of old layers lead here. */
 const pseudoLinks = '.wh..wh.plnk'
 /** aufs keeps deleted files here that are still open. */
@@ -65,7 +63,7 @@ export class ChangeDecoder implements EntrySink {
     if (isBelow(pseudoLinks, entry.path)) this.#addAside(entry)
     else if (isBelow(orphans, entry.path)) return
     else if (hasReservedComponent(directory)) throw invalid(entry.path, 'would have something below it')
-    else if (!name.startsWith(prefix)) this.#add(entry)
+    else if (!name.startsWith(whiteoutPrefix)) this.#add(entry)
     else if (name === opaqueMark) this.#sink.opaque(directory)
     else if (name.startsWith(metaPrefix)) this.#ignore(entry.path)
     else this.#sink.remove(joinPath(directory, targetOf(entry.path, name)))
@@ -107,13 +105,13 @@ export class ChangeDecoder implements EntrySink {
 export function whiteoutKind(path: ByteString): 'remove' | 'opaque' | undefined {
   const {name} = splitPath(path)
   if (name === opaqueMark) return 'opaque'
-  return name.startsWith(prefix) && !name.startsWith(metaPrefix) ? 'remove' : undefined
+  return name.startsWith(whiteoutPrefix) && !name.startsWith(metaPrefix) ? 'remove' : undefined
 }
 
 /** The path whose presence in a layer deletes what lower layers have under a path. */
 export function removalOf(path: ByteString): ByteString {
   const {directory, name} = splitPath(path)
-  return joinPath(directory, prefix + name)
+  return joinPath(directory, whiteoutPrefix + name)
 }
 
 /** The path whose presence in a layer deletes what lower layers have in a directory. */
@@ -123,7 +121,7 @@ export function opaqueMarkOf(directory: ByteString): ByteString {
 
 /** Whether a path is called like a deletion, or like what aufs keeps for itself: no layer can say that it has it. */
 export function isReserved(path: ByteString): boolean {
-  return splitPath(path).name.startsWith(prefix)
+  return splitPath(path).name.startsWith(whiteoutPrefix)
 }
 
 /** @returns an error that refuses a file whose path is {@link isReserved reserved} */
@@ -139,7 +137,7 @@ export function pathInTar(path: ByteString): ByteString {
 
 /** What a whiteout deletes. Names that mean a directory itself or its parent must not reach any system call. */
 function targetOf(path: ByteString, name: ByteString): ByteString {
-  const target = name.slice(prefix.length)
+  const target = name.slice(whiteoutPrefix.length)
   if (target === '' || target === '.' || target === '..') throw invalid(path, `would delete "${target}"`)
   return target
 }
@@ -149,7 +147,7 @@ function isBelow(directory: ByteString, path: ByteString): boolean {
 }
 
 function hasReservedComponent(directory: ByteString): boolean {
-  return directory.startsWith(prefix) || directory.includes(`/${prefix}`)
+  return directory.startsWith(whiteoutPrefix) || directory.includes(`/${whiteoutPrefix}`)
 }
 
 function inAside(path: ByteString): ByteString {

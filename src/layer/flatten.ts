@@ -2,6 +2,7 @@
  * Makes one layer of several, without a file system and without contents in memory: the headers of all layers tell what comes
  * to be, then the layers are read once more, and what is left of each is written.
  */
+import {endOfTar} from '../tar/blocks.ts'
 import type {ByteString} from '../text.ts'
 import {Batch} from './batch.ts'
 import {ChangeDecoder, type ChangeSink, type OnWarning} from './change.ts'
@@ -9,7 +10,7 @@ import {FlatPlan} from './flat-plan.ts'
 import {MergedTree} from './merged-tree.ts'
 import {type Budget, countEntry, type LayerSource, type ReadOptions, readHeaders, rewriteLayer} from './read.ts'
 import type {Entry} from './tar/entry.ts'
-import {encodeEntry, endOfTar, startZeros, TarWriter, type Zeros} from './tar/writer.ts'
+import {encodeEntry, startZeros, TarWriter, type Zeros} from './tar/writer.ts'
 
 export interface FlattenOptions extends Pick<ReadOptions, 'signal'> {
   /** Layers that stay as they are, and that the new one lies upon. @default 0 */

@@ -7,9 +7,9 @@ import {anyAufs, anyOverlay, wholeTree} from '../driver/dialect.ts'
 import {type Deleted, type LayerChange, linkToFirst, namesIn, readChanges, walkLayer} from '../driver/layer-walk.ts'
 import {joinPath} from '../layer/path.ts'
 import type {Entry} from '../layer/tar/entry.ts'
-import {blockSize} from '../layer/tar/header.ts'
-import {encodeEntry, endOfTar} from '../layer/tar/writer.ts'
+import {encodeEntry} from '../layer/tar/writer.ts'
 import {opaqueEntry, removalEntry, requirePlain} from '../layer/tar-changes.ts'
+import {endOfTar, paddingOf} from '../tar/blocks.ts'
 import type {ByteString} from '../text.ts'
 import type {StoreDriver} from './layout.ts'
 import type {LayerFiles} from './store-files.ts'
@@ -47,8 +47,8 @@ function* encode(change: LayerChange): Generator<Piece> {
   yield {kind: 'segment', bytes: encodeEntry(entry)}
   if (entry.size === 0) return
   yield {kind: 'file', name: entry.path, size: entry.size, checksum: undefined}
-  const over = entry.size % blockSize
-  if (over > 0) yield {kind: 'segment', bytes: Buffer.alloc(blockSize - over)}
+  const padding = paddingOf(entry.size)
+  if (padding > 0) yield {kind: 'segment', bytes: Buffer.alloc(padding)}
 }
 
 function entryOf(change: LayerChange): Entry {

@@ -1,9 +1,8 @@
 /** One 512-byte header block, decoded without judgement; extension headers are not applied here. */
 import {ImgtoolError} from '../../errors.ts'
+import {blockSize} from '../../tar/blocks.ts'
 import type {ByteString} from '../../text.ts'
 import {headerNumber} from './number.ts'
-
-export const blockSize = 512
 
 /** The fields of a ustar, GNU, star or V7 header. */
 export interface Header {

@@ -6,9 +6,10 @@
  */
 import {ImgtoolError, isImgtoolError} from '../../errors.ts'
 import {checkLimit, type Limits} from '../../limits.ts'
+import {blockSize, paddingOf} from '../../tar/blocks.ts'
 import type {ByteString} from '../../text.ts'
 import {decodeEntry, type Entry, type Extension} from './entry.ts'
-import {blockSize, decodeHeader, type Header, isZeroBlock} from './header.ts'
+import {decodeHeader, type Header, isZeroBlock} from './header.ts'
 import {parsePax} from './pax.ts'
 import {readSparseMap} from './sparse-map.ts'
 
@@ -264,6 +265,5 @@ function skip(size: number): Demand & {kind: 'skip'} {
 }
 
 function skipPadding(size: number): Demand & {kind: 'skip'} {
-  const over = size % blockSize
-  return skip(over === 0 ? 0 : blockSize - over)
+  return skip(paddingOf(size))
 }

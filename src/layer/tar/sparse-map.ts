@@ -1,8 +1,8 @@
 /** Finds the map of a sparse file where its notation keeps it: in the header, in PAX records, or before the content. */
 import {ImgtoolError} from '../../errors.ts'
 import {checkLimit, type Limits} from '../../limits.ts'
+import {blockSize} from '../../tar/blocks.ts'
 import type {ByteString} from '../../text.ts'
-import {blockSize} from './header.ts'
 import type {Grammar} from './parser.ts'
 import type {PaxRecord} from './pax.ts'
 import {

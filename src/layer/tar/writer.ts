@@ -4,9 +4,9 @@
  *
  * @see POSIX pax, ustar interchange format and pax extended header; star(5), SCHILY.xattr
  */
+import {blockSize, encodePaxRecord, paddingOf} from '../../tar/blocks.ts'
 import type {ByteString} from '../../text.ts'
 import type {Entry, EntryKind} from './entry.ts'
-import {blockSize} from './header.ts'
 import type {Time} from './number.ts'
 import type {EntrySink} from './parser.ts'
 import type {PaxRecord} from './pax.ts'
@@ -45,10 +45,7 @@ const maximumID = 0o7777777
 const maximumSize = 0o77777777777
 const maximumTime = 0o77777777777
 
-/** What ends a tar. */
-export const endOfTar = Buffer.alloc(2 * blockSize)
-
-/** Takes entries and gives the bytes of a tar; {@link endOfTar} is left to the caller. */
+/** Takes entries and gives the bytes of a tar; the end of the tar is left to the caller. */
 export class TarWriter implements EntrySink {
   readonly #write: (bytes: Buffer) => void
   readonly #zeros: Zeros
@@ -229,7 +226,7 @@ function sparseName(name: ByteString): {name: ByteString; prefix: ByteString} {
 
 /** An extended header with these records. */
 function encodeRecords(records: readonly PaxRecord[]): Buffer {
-  const body = Buffer.from(records.map(encodeRecord).join(''), 'latin1')
+  const body = Buffer.from(records.map(([key, value]) => encodePaxRecord(key, value)).join(''), 'latin1')
   const header = encodeHeader({
     name: 'PaxHeaders/0',
     prefix: '',
@@ -244,14 +241,6 @@ function encodeRecords(records: readonly PaxRecord[]): Buffer {
     deviceMinor: 0,
   })
   return Buffer.concat([header, padded(body)])
-}
-
-/** `length key=value`, where the length counts its own digits. */
-function encodeRecord([key, value]: PaxRecord): ByteString {
-  const rest = ` ${key}=${value}\n`
-  let length = rest.length + 1
-  while (length !== rest.length + String(length).length) length = rest.length + String(length).length
-  return `${length}${rest}`
 }
 
 interface Fields
@@ -286,9 +275,4 @@ function octal(value: number, length: number): string {
 
 function padded(bytes: Buffer): Buffer {
   return Buffer.concat([bytes, zeroBytes.subarray(0, paddingOf(bytes.length))])
-}
-
-function paddingOf(size: number): number {
-  const over = size % blockSize
-  return over === 0 ? 0 : blockSize - over
 }
