@@ -22,7 +22,7 @@ export interface Limits {
   readonly document: number
   /** Bytes of one image config. @default 8 MiB */
   readonly config: number
-  /** Bytes of all JSON documents of one archive together, configs among them. @default 256 MiB */
+  /** Bytes of all JSON documents of one archive together, configs among them. @default 64 MiB */
   readonly documents: number
   /** Members of one archive. @default 1,000,000 */
   readonly members: number
@@ -49,7 +49,7 @@ export const defaultLimits: Limits = {
   depth: 4096,
   document: 4 * MiB,
   config: 8 * MiB,
-  documents: 256 * MiB,
+  documents: 64 * MiB,
   members: 1_000_000,
   indexDepth: 8,
   descriptors: 10_000,
