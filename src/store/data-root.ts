@@ -13,7 +13,7 @@ import {requireNoDaemon} from './daemon.ts'
 import {configsName, imagesMetadataName, layersName, metadataRoot, temporaryName} from './layout.ts'
 import {openForLock, takeLock} from './lock.ts'
 import {isDataRoot, mayBeDataRoot} from './looks-like.ts'
-import {attempt} from './new-file.ts'
+import {explained} from './new-file.ts'
 
 /** What was at the place of a data-root. */
 type Before = 'nothing' | 'an empty directory' | 'something'
@@ -47,7 +47,7 @@ export class DataRoot implements Disposable {
   constructor(path: string, driver: DriverName) {
     this.path = path
     this.#driver = driver
-    attempt(() => requireUsable(path), `look at "${printableText(path)}"`)
+    explained(() => requireUsable(path), `look at "${printableText(path)}"`)
     requireNoDaemon(path)
     const {before, layers} = this.#make()
     this.#before = before
@@ -128,7 +128,7 @@ export class DataRoot implements Disposable {
 
   /** @returns undefined where another run has removed it, or is about to */
   #makeOnce(): Opened | undefined {
-    const before = attempt(() => makeRoot(this.path), `write the store "${printableText(this.path)}"`)
+    const before = explained(() => makeRoot(this.path), `write the store "${printableText(this.path)}"`)
     try {
       for (const name of [configsName, imagesMetadataName, layersName, temporaryName]) this.makeDirectories(name)
       const layers = openForLock(join(this.path, metadataRoot(this.#driver), layersName))

@@ -1,26 +1,16 @@
 /** The images of docker 1.10 and later: configs by digest, layers by chainID, names beside. */
 import {addMember} from '../archive/names.ts'
-import {type Digest, digestHex, sha256} from '../digest.ts'
+import {type Digest, digestHex} from '../digest.ts'
 import {isPlaceID} from '../driver/place-id.ts'
 import {ImgtoolError} from '../errors.ts'
 import {chainIDs} from '../image/chain.ts'
-import {type ConfigFacts, readConfig} from '../image/config.ts'
+import type {ConfigFacts} from '../image/config.ts'
 import {dockerManifestName} from '../image/docker-archive.ts'
-import {parseDocument} from '../image/json.ts'
 import {checkLimit, type Limits} from '../limits.ts'
-import {type ByteString, fromText, printableText} from '../text.ts'
+import {type ByteString, printableText} from '../text.ts'
 import {machineCodes, tolerate} from './damage.ts'
-import {
-  configPath,
-  configsName,
-  imageMetadataPath,
-  isID,
-  layerFile,
-  layerPath,
-  metadataRoot,
-  repositoriesName,
-  repositoriesSchema,
-} from './layout.ts'
+import {readRepositories, readStoredConfig} from './documents.ts'
+import {configsName, imageMetadataPath, isID, layerFile, layerPath, metadataRoot} from './layout.ts'
 import {memoryBlob} from './memory-blob.ts'
 import type {StoreMembers} from './open-store.ts'
 import type {StoreFiles} from './store-files.ts'
@@ -109,8 +99,8 @@ class MetadataReader implements StoreMembers {
     checkLimit(this.#limits, 'members', ids.length, 'images of the store')
     for (const hex of ids.filter(isID)) {
       const imageID: Digest = `sha256:${hex}`
-      const facts = attempt(
-        () => this.#readConfig(imageID),
+      const facts = readOrLeaveOut(
+        () => readStoredConfig(this.#files, this.#root, imageID, this.#limits),
         (error) => this.lost.push({imageID, names: [], error}),
       )
       const parent = this.#files.line(`${this.#root}/${imageMetadataPath(imageID)}/parent`)
@@ -119,21 +109,9 @@ class MetadataReader implements StoreMembers {
     return images
   }
 
-  #readConfig(imageID: Digest): ConfigFacts {
-    const path = `${this.#root}/${configPath(imageID)}`
-    const bytes = this.#files.read(path, this.#limits.config) ?? Buffer.alloc(0)
-    const actual = sha256(bytes)
-    if (actual === imageID) return readConfig(bytes, fromText(path), this.#limits)
-    throw new ImgtoolError('DIGEST_MISMATCH', `Cannot use its config: its digest is ${actual}`)
-  }
-
   #readNames(images: ReadonlyMap<Digest, Stored>): void {
-    const path = `${this.#root}/${repositoriesName}`
-    const document = attempt(
-      () => {
-        const bytes = this.#files.read(path, this.#limits.document)
-        return bytes && parseDocument(bytes, path, repositoriesSchema)
-      },
+    const document = readOrLeaveOut(
+      () => readRepositories(this.#files, this.#root, this.#limits),
       ({message}) => this.warnings.push(`Names are left out: ${message}`),
     )
     const lost = new Map<string, Lost>(this.lost.map((image) => [image.imageID, image]))
@@ -161,7 +139,7 @@ class MetadataReader implements StoreMembers {
   #layer(chainID: Digest, diffID: Digest, below: Digest | undefined): string {
     if (!this.#known.has(chainID)) {
       const add = () => this.#addLayer(chainID, diffID, below)
-      const known = attempt(add, ({message}) => {
+      const known = readOrLeaveOut(add, ({message}) => {
         this.missing.set(blobPath(diffID), message)
         this.warnings.push(`Layer ${digestHex(chainID)} is left out: ${message}`)
       })
@@ -205,8 +183,8 @@ function describeLost({imageID, names: [name], error}: Lost): string {
 }
 
 /** Does without what is damaged, but not without what a higher limit takes. */
-function attempt<Result>(use: () => Result, without: (error: ImgtoolError) => void): Result | undefined {
-  return tolerate(use, without, [...machineCodes, 'LIMIT_EXCEEDED'])
+function readOrLeaveOut<Result>(read: () => Result, onDamage: (error: ImgtoolError) => void): Result | undefined {
+  return tolerate(read, onDamage, [...machineCodes, 'LIMIT_EXCEEDED'])
 }
 
 function blobPath(digest: Digest): string {

@@ -17,8 +17,8 @@ export function writeNew(path: string, bytes: Buffer): void {
   }
 }
 
-/** Does something to files. @throws {ImgtoolError} NO_SPACE, PERMISSION_DENIED and the like, for what the system refuses */
-export function attempt<Result>(use: () => Result, action: string): Result {
+/** Does something to files, and says what the system refuses. @throws {ImgtoolError} NO_SPACE, PERMISSION_DENIED and the like */
+export function explained<Result>(use: () => Result, action: string): Result {
   try {
     return use()
   } catch (error) {

@@ -4,7 +4,7 @@ import {join} from 'node:path'
 import type {Digest} from '../digest.ts'
 import * as os from '../os/libc.ts'
 import {layerFile, layerPath} from './layout.ts'
-import {attempt, writeNew} from './new-file.ts'
+import {explained, writeNew} from './new-file.ts'
 
 /** A layer that the store has. */
 export interface StoredLayer {
@@ -42,7 +42,7 @@ export class NewLayer {
 
   /** Makes the layer one of the store. Call with the store's lock, and after {@link StoreWriter.layer} found none. */
   commit({chainID, diffID, cacheID, size, parent}: LayerFacts): void {
-    attempt(() => {
+    explained(() => {
       const files = {
         [layerFile.diffID]: diffID,
         [layerFile.cacheID]: cacheID,

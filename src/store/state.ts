@@ -1,15 +1,13 @@
 /** What docker knows of the images, layers and containers of a driver, with all that is damaged: nothing is left out. */
-import {type Digest, sha256} from '../digest.ts'
+import type {Digest} from '../digest.ts'
 import type {DriverName} from '../driver/driver.ts'
-import {ImgtoolError} from '../errors.ts'
+import type {ImgtoolError} from '../errors.ts'
 import {chainIDs} from '../image/chain.ts'
-import {type ConfigFacts, readConfig} from '../image/config.ts'
-import {parseDocument} from '../image/json.ts'
+import type {ConfigFacts} from '../image/config.ts'
 import {checkLimit, type Limits} from '../limits.ts'
-import {fromText} from '../text.ts'
 import {tolerate} from './damage.ts'
+import {readRepositories, readStoredConfig} from './documents.ts'
 import {
-  configPath,
   configsName,
   containerFile,
   containersName,
@@ -19,8 +17,6 @@ import {
   layerPath,
   layersName,
   metadataRoot,
-  repositoriesName,
-  repositoriesSchema,
 } from './layout.ts'
 import type {StoreFiles} from './store-files.ts'
 
@@ -91,18 +87,16 @@ class StateReader {
   }
 
   names(): Pick<StoreState, 'names' | 'namesFault'> {
-    const path = `${this.#root}/${repositoriesName}`
-    const [document, namesFault] = attempt(() => {
-      const bytes = this.#files.read(path, this.#limits.document)
-      return bytes && parseDocument(bytes, path, repositoriesSchema)
-    })
+    const [document, namesFault] = resultOrFault(() => readRepositories(this.#files, this.#root, this.#limits))
     return {names: new Map([...(document?.Repositories.values() ?? [])].flatMap((each) => [...each])), namesFault}
   }
 
   images(): Map<string, ImageState> {
     const images = this.#list(configsName).map((hex): ImageState => {
       const imageID: Digest = `sha256:${hex}`
-      const [facts, fault, error] = attempt(() => this.#readConfig(imageID))
+      const [facts, fault, error] = resultOrFault(() =>
+        readStoredConfig(this.#files, this.#root, imageID, this.#limits),
+      )
       const limit = error?.code === 'LIMIT_EXCEEDED' ? error : undefined
       const parent = this.#line(`${imageMetadataPath(imageID)}/parent`)
       return {imageID, parent, facts, fault, limit, chain: facts === undefined ? [] : chainIDs(facts.diffIDs)}
@@ -116,7 +110,7 @@ class StateReader {
       const path = layerPath(chainID)
       const line = (name: keyof typeof layerFile) => this.#line(`${path}/${layerFile[name]}`)
       const size = line('size') ?? ''
-      const [hasTarSplit = false] = attempt(() => this.#files.isFile(`${this.#root}/${path}/${layerFile.tarSplit}`))
+      const hasTarSplit = tolerate(() => this.#files.isFile(`${this.#root}/${path}/${layerFile.tarSplit}`)) ?? false
       return {
         chainID,
         diffID: line('diffID') ?? '',
@@ -137,14 +131,6 @@ class StateReader {
     })
   }
 
-  #readConfig(imageID: Digest): ConfigFacts {
-    const path = `${this.#root}/${configPath(imageID)}`
-    const bytes = this.#files.read(path, this.#limits.config) ?? Buffer.alloc(0)
-    const actual = sha256(bytes)
-    if (actual === imageID) return readConfig(bytes, fromText(path), this.#limits)
-    throw new ImgtoolError('DIGEST_MISMATCH', `its config has the digest ${actual}`)
-  }
-
   /** Ids that a directory has. */
   #list(directory: string): string[] {
     const ids = (this.#files.list(`${this.#root}/${directory}`) ?? []).filter(isID)
@@ -154,15 +140,16 @@ class StateReader {
 
   /** Undefined for what is no file of one line, too. */
   #line(path: string): string | undefined {
-    return attempt(() => this.#files.line(`${this.#root}/${path}`))[0]
+    return tolerate(() => this.#files.line(`${this.#root}/${path}`))
   }
 }
 
-function attempt<Result>(
-  use: () => Result,
+/** What is damaged is told beside what is there. */
+function resultOrFault<Result>(
+  read: () => Result,
 ): [result: Result | undefined, fault: string | undefined, error?: ImgtoolError | undefined] {
   let damage: ImgtoolError | undefined
-  const result = tolerate(use, (error) => {
+  const result = tolerate(read, (error) => {
     damage = error
   })
   return [result, damage?.message, damage]

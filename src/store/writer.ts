@@ -33,7 +33,7 @@ import {
   repositoriesSchema,
   temporaryName,
 } from './layout.ts'
-import {attempt, writeNew} from './new-file.ts'
+import {explained, writeNew} from './new-file.ts'
 import {NewLayer, type StoredLayer} from './new-layer.ts'
 import {readState} from './state.ts'
 import {StoreFiles} from './store-files.ts'
@@ -322,6 +322,6 @@ export class StoreWriter implements Disposable {
   }
 
   #attempt<Result>(use: () => Result): Result {
-    return attempt(use, `write the store "${printableText(this.#dataRoot.path)}"`)
+    return explained(use, `write the store "${printableText(this.#dataRoot.path)}"`)
   }
 }
