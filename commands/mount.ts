@@ -1,5 +1,6 @@
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../src/cli/base-command.ts'
+import {checkDirectory, parseDirectory} from '../src/cli/directory.ts'
 import {storeDriverFlag} from '../src/cli/store-options.ts'
 import type {MountResult} from '../src/mount-image.ts'
 import {printableText} from '../src/text.ts'
@@ -19,13 +20,18 @@ Needs root, or a user namespace. While a daemon runs on the data-root there is o
     mountpoint: Args.string({
       description: 'an empty directory, or a symlink to one',
       ignoreStdin: true,
+      parse: parseDirectory,
       required: true,
     }),
   }
   static override readonly flags = {
     driver: storeDriverFlag,
     'read-write': Flags.boolean({description: 'take what is written, in a container'}),
-    store: Flags.string({description: "docker's data-root", helpValue: 'DIRECTORY', required: true}),
+    store: Flags.string({
+      description: "docker's data-root",
+      helpValue: 'DIRECTORY',
+      required: true,
+    }),
   }
   static override readonly examples = [
     '<%= config.bin %> <%= command.id %> app:1.0 /mnt --store /var/lib/docker',
@@ -36,7 +42,8 @@ Needs root, or a user namespace. While a daemon runs on the data-root there is o
   override async run(): Promise<MountResult & {mountpoint: string}> {
     const {mountContainer, mountImage} = await import('../src/mount-image.ts')
     const {image, mountpoint} = this.args
-    const {driver, store} = this.flags
+    const {driver} = this.flags
+    const store = checkDirectory(this.flags.store)
     const mount = this.flags['read-write'] ? mountContainer : mountImage
     const result = await mount(store, image, mountpoint, {
       driver,

@@ -1,5 +1,6 @@
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../src/cli/base-command.ts'
+import {parseDirectory} from '../src/cli/directory.ts'
 import {shortID} from '../src/digest.ts'
 import type {UnmountResult} from '../src/mount-image.ts'
 import {printableText} from '../src/text.ts'
@@ -10,7 +11,12 @@ export default class Umount extends BaseCommand<typeof Umount> {
     `What was written stays in the data-root, with its container, unless --remove is given.
 Where the mount point is gone already, give the directory of the data-root that is still mounted, which imgtool mount and store check name. While a daemon runs on the data-root, only what shows an image can be unmounted.`
   static override readonly args = {
-    mountpoint: Args.string({description: 'where it is mounted', ignoreStdin: true, required: true}),
+    mountpoint: Args.string({
+      description: 'where it is mounted',
+      ignoreStdin: true,
+      parse: parseDirectory,
+      required: true,
+    }),
   }
   static override readonly flags = {
     remove: Flags.boolean({description: 'remove the container with what was written'}),

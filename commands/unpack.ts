@@ -1,5 +1,6 @@
 import {Args, Flags} from '@oclif/core'
 import {BaseCommand} from '../src/cli/base-command.ts'
+import {parseDirectory} from '../src/cli/directory.ts'
 import {startProgress} from '../src/cli/progress.ts'
 import {imageArgument, platformFlag, progressFlag, syncFlag, tagFlag, threadsFlag} from '../src/cli/shared-options.ts'
 import {shortID} from '../src/digest.ts'
@@ -28,6 +29,7 @@ As root the result is exact: owners, modes, times, links, devices, capabilities,
     directory: Args.string({
       description: 'where the root file system appears, which cannot be a mount point; or the data-root',
       ignoreStdin: true,
+      parse: parseDirectory,
       required: true,
     }),
   }

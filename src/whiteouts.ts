@@ -101,6 +101,8 @@ function checkPlaces(source: string, target: string, {from, to, lower = []}: Tra
     throw refuse('read a directory from standard input', 'Give --from tar, or ./- for a directory of that name')
   if (to !== 'tar' && target === standardOutput)
     throw refuse('write a directory to standard output', 'Give --to tar, or ./- for a directory of that name')
+  if (lower.includes(standardInput))
+    throw refuse('read a directory from standard input', 'Give ./- for a directory of that name')
   const directories = [...(from === 'tar' ? [] : [source]), ...lower]
   const place = (formOf(from) ?? formOf(to)) === 'overlay' ? directories.find(isPlace) : undefined
   if (place === undefined) return

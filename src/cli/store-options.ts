@@ -1,10 +1,12 @@
 /** Arguments and flags of the commands that look after docker's data-root. */
 import {Args, Flags} from '@oclif/core'
 import type {DriverName} from '../driver/driver.ts'
+import {parseDirectory} from './directory.ts'
 
 export const storeArgument = Args.string({
   description: "docker's data-root, such as /var/lib/docker",
   ignoreStdin: true,
+  parse: parseDirectory,
   required: true,
 })
 

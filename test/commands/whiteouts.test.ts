@@ -49,6 +49,7 @@ test('whiteouts refuses what would mean nothing', async (t) => {
     '--from aufs --to tar - x.tar': 'Cannot read a directory from standard input\nHint: Give --from tar, or ./-',
     '--from tar --to inplace - typo':
       'Cannot carry the layer out on "typo": it is not there\nHint: Give what lies below the layer; for nothing: mkdir \'typo\'',
+    '--from aufs --to tar --lower - . x.tar': 'Cannot read a directory from standard input\nHint: Give ./-',
     '--from tar --to tar --json - -': 'Cannot print JSON where the archive goes',
   }
   for (const [words, message] of Object.entries(refused)) {
