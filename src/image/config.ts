@@ -72,11 +72,9 @@ export function given<const Key extends string>(key: Key, value: string | null |
  */
 export function requireSameCount(layers: number, diffIDs: number, name: ByteString): void {
   if (layers === diffIDs) return
-  throw new ImgtoolError(
-    'DOCUMENT_INVALID',
-    `Cannot read "${printable(name)}": the manifest names ${layers} layers, its config ${diffIDs}`,
-    {entry: name, expected: String(diffIDs), actual: String(layers)},
-  )
+  const message = `Cannot read "${printable(name)}": the manifest names ${layers} layers, its config ${diffIDs}`
+  const details = {entry: name, expected: String(diffIDs), actual: String(layers)}
+  throw markMalformed(new ImgtoolError('DOCUMENT_INVALID', message, details))
 }
 
 /** Drops what the model keeps with each layer. */

@@ -28,7 +28,7 @@ export function whyDamaged(layer: Blob): ImgtoolError | undefined {
 /** What is wrong with one image of an archive, and with no other. */
 const codesOfImage: ReadonlySet<ErrorCode> = new Set(['BLOB_MISSING', 'DIGEST_MISMATCH', 'SIZE_MISMATCH'])
 
-/** Remembers that nobody can read the document that an error is about: it is damaged, and not meant to deceive. */
+/** Remembers that no reader can use the document that an error is about: it is damaged, and not read in two ways. */
 export function markMalformed(error: ImgtoolError): ImgtoolError {
   malformed.add(error)
   return error

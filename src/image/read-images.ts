@@ -73,7 +73,7 @@ async function readHybrid(archive: Archive, documents: Documents): Promise<Image
   const merged = images.map((image) => withManifest(image, manifests.get(image.imageID)))
   const added = indexed.filter((image) => !known.has(image.imageID))
   const all = [...merged, ...added].map((image, index) => ({...image, index}))
-  // What `manifest.json` describes, too, is not lost with its manifest.
+  // What `manifest.json` describes, too, is not lost with its manifest: docker 25.0.0-rc wrote those without layers. @see moby#47065
   const [isRead, isLeftOut] = [namesIn(images), namesIn(lost)]
   const described = unindexed.filter(isRead)
   const others = unindexed.filter((image) => !isRead(image) && !isLeftOut(image))
@@ -92,7 +92,7 @@ function namesIn(others: readonly Pick<Image, 'names'>[]): (image: LostImage) =>
   return ({names}) => names.every((name) => known.has(name))
 }
 
-/** Docker 25.0.0-rc wrote manifests without layers, which contradict their configs: `manifest.json` is whole. @see moby#47065 */
+/** Without an index that can be read, `manifest.json` is whole all the same. */
 async function readIndexOfHybrid(archive: Archive, documents: Documents) {
   try {
     return await readOciLayout(archive, documents)

@@ -104,6 +104,7 @@ test('lists an image whose layer is missing, and says so when the layer is read'
 
 const damages: readonly (readonly [string, string, (body: string) => string])[] = [
   ['is no JSON', 'DOCUMENT_INVALID', (body) => body.replace(':', ';')],
+  ['has lost its diffIDs', 'DOCUMENT_INVALID', (body) => body.replace('diff_ids', 'diff_idz')],
   ['has lost a key', 'DOCUMENT_INVALID', (body) => body.replace('rootfs', 'rootfz')],
   ['has a diffID that is none', 'DIGEST_INVALID', (body) => body.replace(/sha256:./, 'sha256:x')],
 ]
