@@ -1,7 +1,7 @@
 /** Writes images that are too large to be kept in memory or in the repository. */
 import {createHash} from 'node:crypto'
 import {closeSync, ftruncateSync, openSync, writeSync} from 'node:fs'
-import {endOfTar, headerBlock} from './tar.ts'
+import {endOfTar, file, headerBlock, tar} from './tar.ts'
 
 /** Bytes of a layer: themselves, or a number of zeros, which take no space in the archive's file. */
 export type Part = Buffer | {readonly zeros: number}
@@ -19,6 +19,28 @@ export function writeDockerArchive(path: string, layers: readonly Iterable<Part>
   archive.add('config.json', [Buffer.from(JSON.stringify(config))])
   archive.add('manifest.json', [Buffer.from(JSON.stringify(manifest))])
   archive.finish()
+}
+
+/** Bytes behind the entries of a long image, as many as are read unless a limit is raised, nearly. */
+const longTail = 60 * 2 ** 30
+
+/**
+ * Writes an image that takes a minute to read, and next to no space: zeros follow the entries of its layer. A run with it is found
+ * at work however slow whoever looks is. It would fail in the end, because its diffID is made up.
+ *
+ * @param entries of the layer, with the end of its tar
+ */
+export function writeLongImage(path: string, entries: Buffer): void {
+  const config = {architecture: 'amd64', os: 'linux', rootfs: {type: 'layers', diff_ids: [`sha256:${'0'.repeat(64)}`]}}
+  const manifest = [{Config: 'config.json', RepoTags: null, Layers: ['layer.tar']}]
+  const documents = Object.entries({'config.json': config, 'manifest.json': manifest}).map(([name, document]) =>
+    file(name, JSON.stringify(document)),
+  )
+  const size = entries.length + longTail
+  const descriptor = openSync(path, 'w')
+  writeSync(descriptor, Buffer.concat([headerBlock({name: 'layer.tar', size}), entries]))
+  writeSync(descriptor, tar(...documents), 0, undefined, 512 + size)
+  closeSync(descriptor)
 }
 
 const zeros = Buffer.alloc(1 << 20)
