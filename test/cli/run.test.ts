@@ -258,6 +258,17 @@ terminalTest('no archive is awaited from a terminal', async (t) => {
   }
 })
 
+terminalTest('steps are cut to the width of the terminal', async (t) => {
+  const script = `stty columns 90; $IMGTOOL tree ${fixture('docker-20.10-one.tar')}`
+  const {stdout} = await spawnShell('script -qec "$SCRIPT" /dev/null', {env: {SCRIPT: script, LC_ALL: 'C.UTF-8'}})
+  const cut = stdout
+    .toString()
+    .split('\r\n')
+    .filter((line) => line.includes('…'))
+  t.true(cut.length > 2)
+  for (const line of cut) t.is(line.length, 90)
+})
+
 test('a missing argument is not taken from standard input', async (t) => {
   const {status, stderr} = await spawnImgtool(['tree'], {input: Buffer.from('app.tar')})
   t.is(status, 2)

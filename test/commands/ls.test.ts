@@ -65,6 +65,14 @@ test('ls takes every path that it prints', async (t) => {
   }
 })
 
+test('ls lists more files than it writes at once', async (t) => {
+  const names = Array.from({length: 2500}, (_, n) => `f${String(n).padStart(4, '0')}`)
+  const layer = tarOf(names.map((name) => ({name, body: ''})))
+  const archive = writeScratch(t, tarOf(dockerMembers([{names: ['app:1'], layers: [layer]}])))
+  const {stdout} = await spawnImgtool(['ls', '-q', archive])
+  t.deepEqual(stdout.toString().split('\n'), ['/', ...names.map((name) => `/${name}`), ''])
+})
+
 test('ls says how to type what is not UTF-8', async (t) => {
   const script = '$IMGTOOL ls "$ARCHIVE" "/srv/latin1-$(printf "\\\\351")"'
   const {status, stderr} = await spawnShell(script, {env: {ARCHIVE: web}})
