@@ -2,10 +2,8 @@
  * Copies a directory with everything that can be kept of it. Both sides are held by descriptors and no link is followed on
  * either, so that neither a path that another process bends meanwhile, nor a link that was there before, leads out of them.
  */
-import {type BigIntStats, fstatSync} from 'node:fs'
 import {ImgtoolError} from '../errors.ts'
 import {joinPath, splitPath} from '../layer/path.ts'
-import type {Time} from '../layer/tar/number.ts'
 import * as os from '../os/libc.ts'
 import {type ByteString, printable} from '../text.ts'
 import {alone, ConfinedRoot, type Place} from './confined-root.ts'
@@ -38,7 +36,7 @@ export function copyTree(from: number, to: number): void {
 /** A directory whose attributes are set when everything below it is there. */
 interface Pending {
   readonly path: ByteString
-  readonly stats: BigIntStats
+  readonly status: os.Status
 }
 
 class Copier {
@@ -57,8 +55,8 @@ class Copier {
 
   copy(): void {
     walkDirectories([this.#from, this.#to], ([from, to]) => this.#copyDirectory(from!, to!))
-    for (const {path, stats} of this.#locking.toReversed())
-      this.#inside(path, (from, to) => this.#files.copyAttributes(from.descriptor, to.descriptor, path, stats))
+    for (const {path, status} of this.#locking.toReversed())
+      this.#inside(path, (from, to) => this.#files.copyAttributes(from.descriptor, to.descriptor, path, status))
   }
 
   close(): void {
@@ -79,11 +77,11 @@ class Copier {
 
   /** Copies a directory but for what is in those below it. @returns their names */
   #copyDirectory(from: Place, to: Place): ByteString[] {
-    const stats = statsOf(from.descriptor)
+    const status = os.statusOf(from.descriptor, from.path)
     const directories = this.#copyEntries(from, to)
     // All its names are made: only a mode could be in the way of what comes below.
-    if ((stats.mode & 0o700n) !== 0o700n) this.#locking.push({path: to.path, stats})
-    else this.#files.copyAttributes(from.descriptor, to.descriptor, to.path, stats)
+    if ((status.mode & 0o700) !== 0o700) this.#locking.push({path: to.path, status})
+    else this.#files.copyAttributes(from.descriptor, to.descriptor, to.path, status)
     return directories
   }
 
@@ -103,18 +101,17 @@ class Copier {
   }
 
   #copyEntry(source: number, to: Place, name: ByteString, path: ByteString): 'directory' | 'file' {
-    const stats = statsOf(source)
-    if (stats.isDirectory()) {
+    const status = os.statusOf(source, path)
+    if (typeOf(status) === os.S_IFDIR) {
       os.check(os.makeDirectoryAt(to.descriptor, name, 0o700), 'copy', path)
       return 'directory'
     }
-    if (!this.#isLinked(stats, to, name, path)) this.#files.copy(source, to.descriptor, name, path, stats)
+    if (!this.#isLinked(status, to, name, path)) this.#files.copy(source, to.descriptor, name, path, status)
     return 'file'
   }
 
-  #isLinked({nlink, dev, ino}: BigIntStats, to: Place, name: ByteString, path: ByteString): boolean {
-    if (nlink === 1n) return false
-    const identity = `${dev}:${ino}`
+  #isLinked({links, identity}: os.Status, to: Place, name: ByteString, path: ByteString): boolean {
+    if (links === 1) return false
     const first = this.#linked.get(identity)
     if (first === undefined) {
       this.#linked.set(identity, path)
@@ -146,18 +143,18 @@ export class FileCopier {
    * @param to descriptor of the directory that the copy will be in
    * @param path for errors
    */
-  copy(source: number, to: number, name: ByteString, path: ByteString, stats = statsOf(source)): void {
-    if (stats.isFile()) this.#copyFile(source, to, name, path, stats)
-    else this.#copySpecial(source, to, name, path, stats)
+  copy(source: number, to: number, name: ByteString, path: ByteString, status = os.statusOf(source, path)): void {
+    if (typeOf(status) === os.S_IFREG) this.#copyFile(source, to, name, path, status)
+    else this.#copySpecial(source, to, name, path, status)
   }
 
-  #copyFile(source: number, to: number, name: ByteString, path: ByteString, stats: BigIntStats): void {
+  #copyFile(source: number, to: number, name: ByteString, path: ByteString, status: os.Status): void {
     const readable = os.check(os.openAt(os.AT_FDCWD, os.descriptorPath(source), os.O_RDONLY), 'copy', path)
     try {
       const copy = os.check(createFile(to, name, 0o600), 'copy', path)
       try {
-        this.#copyContent(readable, copy, path, Number(stats.size))
-        this.copyAttributes(readable, copy, path, stats)
+        this.#copyContent(readable, copy, path, status.size)
+        this.copyAttributes(readable, copy, path, status)
       } finally {
         os.close(copy)
       }
@@ -181,40 +178,36 @@ export class FileCopier {
     os.check(os.truncate(to, size), 'copy', path)
   }
 
-  #copySpecial(source: number, to: number, name: ByteString, path: ByteString, stats: BigIntStats): void {
-    if (stats.isSymbolicLink()) os.check(os.symlinkAt(targetOf(source, path), to, name), 'copy', path)
+  #copySpecial(source: number, to: number, name: ByteString, path: ByteString, status: os.Status): void {
+    if (typeOf(status) === os.S_IFLNK) os.check(os.symlinkAt(targetOf(source, path), to, name), 'copy', path)
     else {
-      const type = Number(stats.mode) & os.S_IFMT
-      const [major, minor] = splitDevice(stats.rdev)
-      os.check(os.makeNodeAt(to, name, type | 0o600, major, minor), 'copy', path)
+      os.check(os.makeNodeAt(to, name, typeOf(status) | 0o600, status.major, status.minor), 'copy', path)
     }
     const copy = os.check(os.openAt(to, name, os.O_PATH | os.O_NOFOLLOW), 'copy', path)
     try {
-      this.copyAttributes(source, copy, path, stats)
+      this.copyAttributes(source, copy, path, status)
     } finally {
       os.close(copy)
     }
   }
 
   /** In the order that keeps each from undoing another. @see chown(2): it clears special bits and capabilities */
-  copyAttributes(from: number, to: number, path: ByteString, stats: BigIntStats): void {
-    const isOwned = os.changeOwner(to, Number(stats.uid), Number(stats.gid)) === 0
+  copyAttributes(from: number, to: number, path: ByteString, status: os.Status): void {
+    const isOwned = os.changeOwner(to, status.uid, status.gid) === 0
     // Only what is open for reading or writing can be changed by its descriptor alone, which is faster.
-    const isOpen = stats.isFile()
-    if (!stats.isSymbolicLink()) {
+    const isOpen = typeOf(status) === os.S_IFREG
+    if (typeOf(status) !== os.S_IFLNK) {
       copyXattrs(from, to, path, this.#keeps)
-      const mode = Number(stats.mode) & (isOwned ? 0o7777 : 0o1777)
+      const mode = status.mode & (isOwned ? 0o7777 : 0o1777)
       os.check(isOpen ? os.changeMode(to, mode) : os.changeModeOfPath(to, mode), 'copy the mode of', path)
     }
-    const {seconds, nanoseconds} = timeOf(stats)
+    const {seconds, nanoseconds} = status.mtime
     const change = isOpen ? os.changeTime : os.changeTimeOfPath
     os.check(change(to, seconds, nanoseconds), 'copy the time of', path)
   }
 }
 
-function statsOf(descriptor: number): BigIntStats {
-  return fstatSync(descriptor, {bigint: true})
-}
+const typeOf = ({mode}: os.Status) => mode & os.S_IFMT
 
 function targetOf(symlink: number, path: ByteString): ByteString {
   const target = os.readLinkAt(symlink, '')
@@ -232,17 +225,6 @@ function copyXattrs(from: number, to: number, path: ByteString, keeps: (name: By
     const isKept = result !== os.EPERM && result !== os.EACCES && result !== os.EOPNOTSUPP && result !== os.ENODATA
     if (isKept) os.check(result, 'copy the xattrs of', path)
   }
-}
-
-function timeOf({mtimeNs}: BigIntStats): Time {
-  const second = 1_000_000_000n
-  const nanoseconds = ((mtimeNs % second) + second) % second
-  return {seconds: Number((mtimeNs - nanoseconds) / second), nanoseconds: Number(nanoseconds)}
-}
-
-/** @see makedev(3) */
-function splitDevice(device: bigint): [major: number, minor: number] {
-  return [Number((device >> 8n) & 0xfffn), Number((device & 0xffn) | ((device >> 12n) & 0xfff00n))]
 }
 
 function changed(path: ByteString): ImgtoolError {

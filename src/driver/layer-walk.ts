@@ -2,7 +2,6 @@
  * Reads the directory of a layer as the changes that it makes: says of each name what a tar would say, and of each deletion what
  * it deletes, however it is spelled.
  */
-import {type BigIntStats, fstatSync} from 'node:fs'
 import {ImgtoolError} from '../errors.ts'
 import {joinPath, pathDepth, splitPath} from '../layer/path.ts'
 import type {Entry, EntryKind} from '../layer/tar/entry.ts'
@@ -136,24 +135,25 @@ function deletedPath(directory: ByteString, name: ByteString): ByteString {
 
 /** What a descriptor is open on, O_PATH or not; undefined for a socket. */
 export function describe(descriptor: number, path: ByteString): Found | undefined {
-  const stats = fstatSync(descriptor, {bigint: true})
-  const kind = kindOf(stats)
+  const status = os.statusOf(descriptor, path)
+  const kind = kinds[status.mode & os.S_IFMT]
   if (kind === undefined) return undefined
   const xattrs = kind === 'symlink' ? new Map<ByteString, ByteString>() : readXattrs(descriptor, path)
   const entry: Entry = {
     path,
     kind,
-    mode: Number(stats.mode) & 0o7777,
-    uid: Number(stats.uid),
-    gid: Number(stats.gid),
-    mtime: timeOf(stats),
-    size: kind === 'file' ? Number(stats.size) : 0,
+    mode: status.mode & 0o7777,
+    uid: status.uid,
+    gid: status.gid,
+    mtime: status.mtime,
+    size: kind === 'file' ? status.size : 0,
     link: kind === 'symlink' ? targetOf(descriptor, path) : '',
-    ...deviceOf(kind, stats),
+    deviceMajor: status.major,
+    deviceMinor: status.minor,
     xattrs: new Map([...xattrs].filter(([name]) => judgeXattr(name) === 'keep')),
   }
   requireContent((name) => xattrs.has(name), path)
-  return {entry, identity: stats.nlink > 1n && kind !== 'directory' ? `${stats.dev}:${stats.ino}` : undefined}
+  return {entry, identity: status.links > 1 && kind !== 'directory' ? status.identity : undefined}
 }
 
 /**
@@ -179,26 +179,13 @@ function elsewhere(path: ByteString, name: ByteString): ImgtoolError {
   return new ImgtoolError('ENTRY_INVALID', message, {entry: path})
 }
 
-function kindOf(stats: BigIntStats): EntryKind | undefined {
-  if (stats.isFile()) return 'file'
-  if (stats.isDirectory()) return 'directory'
-  if (stats.isSymbolicLink()) return 'symlink'
-  if (stats.isCharacterDevice()) return 'character'
-  if (stats.isBlockDevice()) return 'block'
-  return stats.isFIFO() ? 'fifo' : undefined
-}
-
-/** Rounded down, as tars count. */
-function timeOf({mtimeNs}: BigIntStats): Entry['mtime'] {
-  const second = 1_000_000_000n
-  const nanoseconds = ((mtimeNs % second) + second) % second
-  return {seconds: Number((mtimeNs - nanoseconds) / second), nanoseconds: Number(nanoseconds)}
-}
-
-/** @see makedev(3) */
-function deviceOf(kind: EntryKind, {rdev}: BigIntStats): Pick<Entry, 'deviceMajor' | 'deviceMinor'> {
-  if (kind !== 'character' && kind !== 'block') return {deviceMajor: 0, deviceMinor: 0}
-  return {deviceMajor: Number((rdev >> 8n) & 0xfffn), deviceMinor: Number((rdev & 0xffn) | ((rdev >> 12n) & 0xfff00n))}
+const kinds: Partial<Record<number, EntryKind>> = {
+  [os.S_IFREG]: 'file',
+  [os.S_IFDIR]: 'directory',
+  [os.S_IFLNK]: 'symlink',
+  [os.S_IFCHR]: 'character',
+  [os.S_IFBLK]: 'block',
+  [os.S_IFIFO]: 'fifo',
 }
 
 function targetOf(descriptor: number, path: ByteString): ByteString {

@@ -126,9 +126,7 @@ interface Facts {
 function factsOf(union: LowerLayers, file: Lower): Facts {
   if (file.kind === 'directory') {
     const directory = union.open(file.layers[0]!, file.path)
-    const status = os.statusAt(directory, '')
-    if (typeof status === 'number') throw os.systemError(os.errnoName(status), 'inspect a directory')
-    return {status, capability: os.getXattr(directory, capabilityName)}
+    return {status: os.statusOf(directory, file.path), capability: os.getXattr(directory, capabilityName)}
   }
   const {directory, name} = union.locate(file)
   const capability = file.kind === 'file' ? os.getXattrAt(directory, name, capabilityName) : os.ENODATA

@@ -186,9 +186,7 @@ export class UpperLayer implements ChangeSink {
   /** What a directory of a lower layer is, to be it in this one. */
   #entryOf({path, layers}: LowerDirectory): Entry {
     const descriptor = this.#lower.open(layers[0]!, path)
-    const status = os.statusAt(descriptor, '')
-    if (typeof status === 'number') throw os.systemError(os.errnoName(status), `inspect "${printable(path)}"`)
-    const {mode, uid, gid, mtime} = status
+    const {mode, uid, gid, mtime} = os.statusOf(descriptor, path)
     const zero = {size: 0, deviceMajor: 0, deviceMinor: 0}
     return {
       path,

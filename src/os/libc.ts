@@ -348,6 +348,13 @@ export function statusAt(directory: number, name: ByteString): Status | number {
   }
 }
 
+/** Status of what a descriptor is open on, O_PATH or not. @param path for errors. @throws {ImgtoolError} as {@link check} */
+export function statusOf(descriptor: number, path: ByteString): Status {
+  const status = statusAt(descriptor, '')
+  if (typeof status === 'number') throw systemError(errnoName(status), `inspect "${printable(path)}"`)
+  return status
+}
+
 /** Whether a name is a directory itself, not a symlink to one. */
 export function isDirectoryAt(directory: number, name: ByteString): boolean {
   const status = statusAt(directory, name)
