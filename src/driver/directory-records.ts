@@ -2,15 +2,16 @@
  * Directories get their owners and xattrs when they are made, their modes and times when nothing will be put into them any
  * more: on the very directory that was meant, never on what has taken its name.
  */
+import {impliedDirectory} from '../layer/implied-directory.ts'
 import {NameTree} from '../layer/name-tree.ts'
-import {joinPath} from '../layer/path.ts'
 import type {Entry} from '../layer/tar/entry.ts'
 import type {Time} from '../layer/tar/number.ts'
 import * as os from '../os/libc.ts'
-import {type ByteString, printable} from '../text.ts'
+import type {ByteString} from '../text.ts'
 import type {ConfinedRoot, Place} from './confined-root.ts'
 import type {Metadata} from './metadata.ts'
 import {PathTree} from './path-tree.ts'
+import {walkDirectories} from './walk-directories.ts'
 import {inheritedName} from './xattr-policy.ts'
 
 /** What a directory gets in the end. */
@@ -22,9 +23,6 @@ interface DirectoryRecord {
   /** The entry, if it has rules for what is made inside. */
   readonly inherited: Entry | undefined
 }
-
-/** Mode of a directory that no layer describes. @see umoci and moby, which agree on it */
-const impliedMode = 0o755
 
 export class DirectoryRecords {
   readonly #metadata: Metadata
@@ -45,41 +43,42 @@ export class DirectoryRecords {
 
   /** For a directory that is only needed by something below it. */
   describeImplied(place: Place, mtime: Time, isMerged: boolean): void {
-    this.describe(place, impliedEntry(place.path, mtime), isMerged)
+    this.describe(place, impliedDirectory(place.path, mtime), isMerged)
   }
 
   /** For a directory that is there with its attributes: it has them again in the end, unless an entry describes it. */
   adopt(place: Place): void {
-    const {mode, mtime} = statusOf(place)
-    const entry = {...impliedEntry(place.path, mtime), mode: mode & 0o7777, xattrs: takeInherited(place)}
+    const {mode, mtime} = os.statusOf(place.descriptor, place.path)
+    const entry = {...impliedDirectory(place.path, mtime), mode: mode & 0o7777, xattrs: takeInherited(place)}
     this.#record(place, entry)
   }
 
   /** Says that a layer has ended: a root that no entry has described so far is there for what the layer has below it. */
   finishLayer(root: Place, mtime: Time): void {
-    if (this.#records[NameTree.root] === undefined) this.#record(root, impliedEntry('', mtime))
+    if (this.#records[NameTree.root] === undefined) this.#record(root, impliedDirectory('', mtime))
   }
 
   /** Gives all directories their modes and times, on one way through the tree. */
   finish(root: ConfinedRoot): void {
     const locking: {path: ByteString; record: DirectoryRecord}[] = []
-    for (const {place, number} of walkDirectories(this.#paths, root)) {
+    const visit = (place: Place) => {
+      const number = this.#paths.find(place.path)
       const record = this.#records[number]
-      if (record === undefined) continue
       // A mode that locks out its owner waits until nothing below is wanted any more: only root may ignore it.
-      if ((record.mode & 0o700) === 0o700) this.#finish(place, record)
-      else locking.push({path: place.path, record})
+      if (record !== undefined && (record.mode & 0o700) !== 0o700) locking.push({path: place.path, record})
+      else if (record !== undefined) this.#finish(place, record)
+      return this.#paths.children(number).map((child) => this.#paths.name(child))
     }
+    // A name that is no directory any more has nothing to get, nor has what was below it.
+    walkDirectories([root], ([place]) => visit(place!), 'skip')
     for (const {path, record} of locking.reverse()) {
       const place = root.findDirectly(path)
       if (place !== undefined) this.#finish(place, record)
     }
-    const own = this.#records[NameTree.root]
-    if (own !== undefined) this.#finish(root.root, own)
   }
 
   #record(place: Place, entry: Entry): void {
-    const {mode, identity} = statusOf(place)
+    const {mode, identity} = os.statusOf(place.descriptor, place.path)
     // Until the end nothing may keep us out, and a set-group-id bit would give its group to all that is made inside.
     if ((mode & 0o7777) !== 0o700) os.check(os.changeModeOfPath(place.descriptor, 0o700), 'set the mode of', place.path)
     const inherited = entry.xattrs.has(inheritedName) ? entry : undefined
@@ -98,70 +97,10 @@ export class DirectoryRecords {
   }
 }
 
-/** A directory that is being walked; without a descriptor when it had to make room for deeper ones. */
-interface Level {
-  readonly path: ByteString
-  /** What is in it, and was not walked yet. */
-  readonly left: number[]
-  descriptor: number | undefined
-}
-
-/** Levels held open at a time. */
-const maximumLevels = 24
-
-/**
- * Every directory below the root that still is one, parents before children. Each is opened in its parent, so that depth
- * costs nothing; a level whose last directory was entered is let go, so that most trees are walked with a few descriptors.
- */
-function* walkDirectories(paths: PathTree, root: ConfinedRoot): Generator<{place: Place; number: number}> {
-  const levels: Level[] = [{path: '', left: paths.children(NameTree.root), descriptor: undefined}]
-  try {
-    for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
-      const number = level.left.pop()
-      const name = number === undefined ? '' : paths.name(number)
-      const parent = level.descriptor ?? root.findDirectly(level.path)?.descriptor
-      const descriptor = number === undefined || parent === undefined ? -1 : os.openAt(parent, name, os.O_PLACE)
-      if (level.left.length === 0) leave(levels)
-      // A name that is no directory any more has nothing to get, nor has what was below it.
-      if (number === undefined || descriptor < 0) continue
-      const next = {path: joinPath(level.path, name), left: paths.children(number), descriptor}
-      enter(levels, next)
-      yield {place: {path: next.path, descriptor}, number}
-      if (next.left.length === 0) leave(levels)
-    }
-  } finally {
-    while (levels.length > 0) leave(levels)
-  }
-}
-
-function enter(levels: Level[], level: Level): void {
-  levels.push(level)
-  const crowded = levels.at(-1 - maximumLevels)
-  if (crowded?.descriptor === undefined) return
-  os.close(crowded.descriptor)
-  crowded.descriptor = undefined
-}
-
-function leave(levels: Level[]): void {
-  const descriptor = levels.pop()?.descriptor
-  if (descriptor !== undefined) os.close(descriptor)
-}
-
-function statusOf({path, descriptor}: Place): os.Status {
-  const status = os.statusAt(descriptor, '')
-  if (typeof status === 'number') throw os.systemError(os.errnoName(status), `inspect "${printable(path)}"`)
-  return status
-}
-
 /** Takes the rules off a directory that would hold for all that is made inside. */
 function takeInherited({path, descriptor}: Place): Map<ByteString, ByteString> {
   const value = os.getXattr(descriptor, inheritedName)
   if (typeof value === 'number') return new Map()
   os.check(os.removeXattr(descriptor, inheritedName), 'remove an xattr of', path)
   return new Map([[inheritedName, value]])
-}
-
-function impliedEntry(path: ByteString, mtime: Time): Entry {
-  const zero = {uid: 0, gid: 0, size: 0, deviceMajor: 0, deviceMinor: 0}
-  return {path, kind: 'directory', mode: impliedMode, mtime, link: '', xattrs: new Map(), ...zero}
 }

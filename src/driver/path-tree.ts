@@ -6,7 +6,7 @@ import type {ByteString} from '../text.ts'
 /** Paths with all that is above them; the empty one is there from the beginning. Memory: about 40 bytes a name, and the name. */
 export class PathTree {
   readonly #names = new NameTree()
-  /** What was made last, and its directory: paths come in runs of one directory, or each below the one before. */
+  /** What was asked for last, and its directory: paths come in runs of one directory, or each below the one before. */
   #recent: readonly {readonly path: ByteString; readonly number: number}[] = []
 
   /** How many numbers were given, in order. */
@@ -16,25 +16,12 @@ export class PathTree {
 
   /** @returns the number of a path, or {@link none} */
   find(path: ByteString): number {
-    let at: number = NameTree.root
-    for (const name of components(path)) {
-      at = this.#names.find(at, name)
-      if (at === none) break
-    }
-    return at
+    return this.#reach(path, false)
   }
 
   /** The number of a path, made with all that is above it where it is not there. */
   make(path: ByteString): number {
-    if (path === '') return NameTree.root
-    const {directory, name} = splitPath(path)
-    const parent = this.#recent.find((one) => one.path === directory)?.number ?? this.#makeAll(directory)
-    const number = this.#makeName(parent, name)
-    this.#recent = [
-      {path: directory, number: parent},
-      {path, number},
-    ]
-    return number
+    return this.#reach(path, true)
   }
 
   /** What is in a directory, in no particular order. */
@@ -59,12 +46,30 @@ export class PathTree {
     return removed.reverse()
   }
 
-  #makeAll(path: ByteString): number {
-    return components(path).reduce((at: number, name) => this.#makeName(at, name), NameTree.root)
+  #reach(path: ByteString, makes: boolean): number {
+    if (path === '') return NameTree.root
+    const {directory, name} = splitPath(path)
+    const parent = this.#recent.find((one) => one.path === directory)?.number ?? this.#reachAll(directory, makes)
+    const number = parent === none ? none : this.#step(parent, name, makes)
+    if (number === none) return none
+    this.#recent = [
+      {path: directory, number: parent},
+      {path, number},
+    ]
+    return number
   }
 
-  #makeName(directory: number, name: ByteString): number {
+  #reachAll(path: ByteString, makes: boolean): number {
+    let at: number = NameTree.root
+    for (const name of components(path)) {
+      at = this.#step(at, name, makes)
+      if (at === none) break
+    }
+    return at
+  }
+
+  #step(directory: number, name: ByteString, makes: boolean): number {
     const found = this.#names.find(directory, name)
-    return found === none ? this.#names.add(directory, name) : found
+    return found === none && makes ? this.#names.add(directory, name) : found
   }
 }

@@ -1,7 +1,7 @@
 /** A way through every directory of a tree, of any depth, with few descriptors and no path that could be bent meanwhile. */
 import {joinPath} from '../layer/path.ts'
 import * as os from '../os/libc.ts'
-import {type ByteString, printable} from '../text.ts'
+import type {ByteString} from '../text.ts'
 import type {ConfinedRoot, Place} from './confined-root.ts'
 
 /** Levels held open at a time, in each tree. */
@@ -15,6 +15,8 @@ interface Level {
   descriptors: readonly number[] | undefined
 }
 
+type Visit = (places: readonly Place[]) => ByteString[]
+
 /**
  * Enters the directories of some trees that have the same ones, parents before children.
  *
@@ -22,18 +24,20 @@ interface Level {
  * come back to from far below is opened again from the root.
  *
  * @param visit is given a directory in each tree, open for as long as it takes, and says the names of those to enter in it
- * @throws {ImgtoolError} SYSTEM_ERROR where one is not there any more
+ * @param gone what becomes of a name that is no directory (any more)
+ * @throws {ImgtoolError} SYSTEM_ERROR for such a name, unless it is skipped
  */
 export function walkDirectories(
   roots: readonly ConfinedRoot[],
-  visit: (places: readonly Place[]) => ByteString[],
+  visit: Visit,
+  gone: 'refuse' | 'skip' = 'refuse',
 ): void {
   const levels: Level[] = [{path: '', left: visit(roots.map(({root}) => root)), descriptors: undefined}]
   try {
     for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
       const name = level.left.pop()
       if (name === undefined) leave(levels)
-      else enter(levels, roots, level, name, visit)
+      else enter(levels, openIn(roots, level, name, gone), level, name, visit)
     }
   } finally {
     while (levels.length > 0) leave(levels)
@@ -42,21 +46,27 @@ export function walkDirectories(
 
 function enter(
   levels: Level[],
-  roots: readonly ConfinedRoot[],
+  descriptors: number[] | undefined,
   parent: Level,
   name: ByteString,
-  visit: (places: readonly Place[]) => ByteString[],
+  visit: Visit,
 ): void {
   const path = joinPath(parent.path, name)
-  const descriptors = openIn(roots, parent, name)
   if (parent.left.length === 0) leave(levels)
+  if (descriptors === undefined) return
   const left: ByteString[] = []
   levels.push({path, left, descriptors})
   closeLevel(levels.at(-1 - maximumLevels))
   for (const found of visit(descriptors.map((descriptor) => ({path, descriptor})))) left.push(found)
 }
 
-function openIn(roots: readonly ConfinedRoot[], {path, descriptors}: Level, name: ByteString): number[] {
+/** @returns undefined for what is skipped */
+function openIn(
+  roots: readonly ConfinedRoot[],
+  {path, descriptors}: Level,
+  name: ByteString,
+  gone: 'refuse' | 'skip',
+): number[] | undefined {
   const opened: number[] = []
   try {
     for (const [at, root] of roots.entries()) {
@@ -64,11 +74,12 @@ function openIn(roots: readonly ConfinedRoot[], {path, descriptors}: Level, name
       const descriptor = parent === undefined ? os.ENOENT : os.openAt(parent, name, os.O_PLACE)
       // It would be kept open in vain.
       if (descriptors === undefined && path !== '') root.forget(path)
-      opened.push(os.check(descriptor, `open directory "${printable(joinPath(path, name))}"`))
+      if (gone === 'skip' && (descriptor === os.ENOENT || descriptor === os.ENOTDIR)) return closeAll(opened)
+      opened.push(os.check(descriptor, 'open directory', joinPath(path, name)))
     }
     return opened
   } catch (error) {
-    for (const descriptor of opened) os.close(descriptor)
+    closeAll(opened)
     throw error
   }
 }
@@ -78,6 +89,10 @@ function leave(levels: Level[]): void {
 }
 
 function closeLevel(level: Level | undefined): void {
-  for (const descriptor of level?.descriptors ?? []) os.close(descriptor)
+  closeAll(level?.descriptors ?? [])
   if (level !== undefined) level.descriptors = undefined
+}
+
+function closeAll(descriptors: readonly number[]): undefined {
+  for (const descriptor of descriptors) os.close(descriptor)
 }

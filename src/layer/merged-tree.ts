@@ -6,6 +6,7 @@ import {ImgtoolError} from '../errors.ts'
 import {type ByteString, printable} from '../text.ts'
 import type {ChangeSink} from './change.ts'
 import {FileTable} from './file-table.ts'
+import {impliedDirectory} from './implied-directory.ts'
 import {NameTree, none} from './name-tree.ts'
 import {Numbers} from './numbers.ts'
 import {components, joinPath, maximumExpansions, splitPath} from './path.ts'
@@ -129,7 +130,7 @@ export class MergedTree implements ChangeSink {
 
   /** What is kept of a file, without what a tree does not need: its path, and where a sparse file has data. */
   entryOf(file: number): Entry | undefined {
-    if (file < 0) return impliedDirectory(this.#times.get(numberOf(file)))
+    if (file < 0) return impliedDirectory('', this.#times.get(numberOf(file)) ?? epoch)
     const row = this.#rows.get(file)
     return row === none ? undefined : this.#entries.read(row)
   }
@@ -370,10 +371,3 @@ function tooManyLinks(path: ByteString): ImgtoolError {
 }
 
 const epoch: Time = {seconds: 0, nanoseconds: 0}
-const noXattrs: ReadonlyMap<ByteString, ByteString> = new Map()
-
-/** A directory that no layer describes. */
-function impliedDirectory(mtime: Time = epoch): Entry {
-  const zero = {uid: 0, gid: 0, size: 0, deviceMajor: 0, deviceMinor: 0}
-  return {path: '', kind: 'directory', mode: 0o755, mtime, link: '', xattrs: noXattrs, ...zero}
-}
