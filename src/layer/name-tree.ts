@@ -35,6 +35,7 @@ export class NameTree {
   #end = 0
   /** Names by hash of directory and name; an archive cannot know which ones collide. */
   #table = new Int32Array(2048).fill(none)
+  /** Slots that are not free. */
   #taken = 0
   readonly #seed = randomInt(2 ** 32)
 
@@ -62,8 +63,7 @@ export class NameTree {
     this.#next.set(added, next)
     if (next !== none) this.#previous.set(next, added)
     this.#children.set(directory, added)
-    if (++this.#taken > this.#table.length * maximumLoad) this.#rehash()
-    this.#store(added)
+    if (this.#store(added) && ++this.#taken > this.#table.length * maximumLoad) this.#rehash()
     return added
   }
 
@@ -176,10 +176,17 @@ export class NameTree {
     return slot
   }
 
-  #store(name: number): void {
+  /**
+   * Takes the slot of a name that is gone where it can: one that comes again and again must not leave a trail.
+   *
+   * @returns whether it took a free one
+   */
+  #store(name: number): boolean {
     let slot = this.#slotOf(this.#parents.get(name), this.text(name))
-    while (this.#table[slot] !== none) slot = (slot + 1) % this.#table.length
+    while (this.#table[slot]! >= 0) slot = (slot + 1) % this.#table.length
+    const isFree = this.#table[slot] === none
     this.#table[slot] = name
+    return isFree
   }
 
   /** Makes room, and forgets what is gone. */

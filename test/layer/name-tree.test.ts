@@ -1,3 +1,4 @@
+import {setImmediate} from 'node:timers/promises'
 import test from 'ava'
 import fc from 'fast-check'
 import {NameTree, none} from '../../src/layer/name-tree.ts'
@@ -81,4 +82,17 @@ test('a name may be longer than a page', (t) => {
   t.deepEqual([texts[0], texts[2]], ['before', 'behind'])
   t.true(texts[1] === long)
   t.is(tree.find(NameTree.root, long), added[1]!)
+})
+
+test('a name that is removed and comes again costs the same each time, however many others there are', async (t) => {
+  t.timeout(20_000)
+  const tree = new NameTree()
+  for (let at = 0; at < 400_000; at++) tree.add(NameTree.root, `other-${at}`)
+  for (let at = 0; at < 300_000; at++) {
+    tree.remove(tree.add(NameTree.root, 'same'), () => {})
+    // Only between two turns of the event loop can time run out.
+    if (at % 1000 === 0) await setImmediate()
+  }
+  t.is(tree.find(NameTree.root, 'same'), none)
+  t.is(tree.children(NameTree.root).length, 400_000)
 })
