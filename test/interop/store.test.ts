@@ -97,6 +97,7 @@ const sound = [
 for (const driver of ['overlay2', 'vfs'] as const) {
   interopTest(`dockerd on ${driver} has the images that were unpacked as its own, and lets go of them`, async (t) => {
     const daemon = join(scratch, `d-${driver}`)
+    mkdirSync(daemon)
     const store = join(daemon, 'data')
     const wanted = new Map<string, string>()
     const ids = new Set<string>()
@@ -142,6 +143,7 @@ interopTest(
   'dockerd makes containers of as many layers as are unpacked with overlay, and one more is refused',
   async (t) => {
     const daemon = join(scratch, 'd-deep')
+    mkdirSync(daemon)
     const store = join(daemon, 'data')
     const refused = await spawnImgtool(['unpack', '--driver', 'overlay', writeDeep(128), store])
     t.not(refused.status, 0)
