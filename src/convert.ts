@@ -3,7 +3,7 @@ import type {Blob} from './archive/archive.ts'
 import {type Choice, type GzipCompressor, startCompressor} from './compression/compress.ts'
 import {type CopiedLayer, type LayerCompression, LayerCopier} from './copy-layer.ts'
 import type {Destination, Format} from './destination.ts'
-import {type Digest, sha256, shortID} from './digest.ts'
+import {type Digest, sha256} from './digest.ts'
 import {ImgtoolError} from './errors.ts'
 import {saysSystem} from './image/better-config.ts'
 import {requireWhole} from './image/missing.ts'
@@ -15,10 +15,9 @@ import type {ImageWriter, NewImage} from './image/write/writer.ts'
 import {type ReadOptions, startBudget} from './layer/read.ts'
 import {defaultLimits, type Limits} from './limits.ts'
 import {type CopiedImage, toNewImages} from './new-images.ts'
-import {type NameOptions, renameImages} from './new-names.ts'
+import {describeTaken, type NameOptions, renameImages} from './new-names.ts'
 import type {Source} from './open.ts'
 import {explainWriteError, type Output, type OutputOptions, openOutput} from './output.ts'
-import {printableText} from './text.ts'
 import {startHashing} from './threads.ts'
 import type {Progress} from './unpack.ts'
 
@@ -85,7 +84,7 @@ export async function convertImages(
   const named = renameImages(images, destination, options)
   try {
     await using output = await openOutput(destination, options)
-    const writer = writers[destination.format](output, (name, from) => warnOfTaken(name, from, options))
+    const writer = writers[destination.format](output, (name, from) => options.onWarning?.(describeTaken(name, from)))
     const result = await writeImages(source, named, writer, destination.format, options, top)
     await output.commit()
     return result
@@ -180,11 +179,6 @@ function warnOfPlatforms(images: readonly NewImage[], {onWarning}: ConvertOption
     message:
       'The config does not say an operating system, without which some readers of OCI refuse an image; --drop-empty-layers adds it',
   })
-}
-
-function warnOfTaken(name: string, from: string, {onWarning}: ConvertOptions): void {
-  const message = `The name "${printableText(name)}" was taken from image ${printableText(shortID(from))}`
-  onWarning?.({code: 'NAME_TAKEN', message})
 }
 
 function isCompressed(compression: LayerCompression): compression is 'gzip' | 'zstd' {

@@ -27,6 +27,16 @@ export function parseDigest(value: unknown, where: string): Digest {
   throw new ImgtoolError('DIGEST_INVALID', `${where} is not a digest: ${JSON.stringify(value) ?? 'nothing'}`)
 }
 
+/** Whether it is an id of docker's: of a layer before 1.10, of a container, or the hex part of a {@link sha256}. */
+export function isID(text: string): boolean {
+  return /^[0-9a-f]{64}$/.test(text) && !text.includes('\n')
+}
+
+/** Whether it is a SHA-256 digest, as docker's ids of images and layers are. */
+export function isDigest(text: string | undefined): text is Digest {
+  return text !== undefined && /^sha256:[0-9a-f]{64}$/.test(text)
+}
+
 /** The hex part. */
 export function digestHex(digest: Digest): string {
   return digest.slice(digest.indexOf(':') + 1)

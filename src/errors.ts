@@ -60,6 +60,12 @@ export function codeOfErrno(name: string): ErrorCode {
   return errnoCodes.get(name) ?? 'SYSTEM_ERROR'
 }
 
+/** What such a code means, beside the name of the errno. */
+export const errnoReasons: Partial<Record<ErrorCode, string>> = {
+  NO_SPACE: 'no space, inodes or quota left',
+  PERMISSION_DENIED: 'not permitted',
+}
+
 /** What an error is about, beside its message. */
 export interface ErrorDetails {
   /** One imperative line that helps, such as a command to run. */

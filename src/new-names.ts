@@ -1,9 +1,10 @@
 /** The names that images get in a new archive. */
 import {checkName, type Destination} from './destination.ts'
+import {shortID} from './digest.ts'
 import {ImgtoolError} from './errors.ts'
 import {familyOf, type Image} from './image/model.ts'
 import {familiarName, isDockerName, splitTag} from './image/names.ts'
-import type {OnWarning} from './layer/change.ts'
+import type {OnWarning, Warning} from './layer/change.ts'
 import {formatPlatform} from './open.ts'
 import {printableText} from './text.ts'
 
@@ -98,4 +99,10 @@ function severalImages(name: string, images: readonly [Image, Image], format: Na
     `Cannot write "${printableText(name)}" for ${which} ${where}, which holds one image a name`,
     {hint},
   )
+}
+
+/** The warning for a name that another image has lost. @param from digest or ID of that one */
+export function describeTaken(name: string, from: string): Warning {
+  const message = `The name "${printableText(name)}" was taken from image ${printableText(shortID(from))}`
+  return {code: 'NAME_TAKEN', message}
 }

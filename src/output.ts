@@ -12,7 +12,7 @@ import {TarFileWriter} from './archive/tar-writer.ts'
 import type {ArchiveWriter} from './archive/writer.ts'
 import {type Destination, standardOutput} from './destination.ts'
 import {stagingName} from './driver/staging-name.ts'
-import {codeOfErrno, type ErrorCode, ImgtoolError} from './errors.ts'
+import {codeOfErrno, errnoReasons, ImgtoolError} from './errors.ts'
 import {parseDocument} from './image/json.ts'
 import {indexName, layoutName} from './image/oci.ts'
 import {indexSchema, layoutSchema} from './image/schemas.ts'
@@ -66,13 +66,10 @@ export function explainWriteError(error: unknown, path: string): unknown {
   const {code, syscall} = error as NodeJS.ErrnoException
   if (error instanceof ImgtoolError || code === undefined || syscall === undefined) return error
   const meaning = codeOfErrno(code)
-  const reason = reasons[meaning] ? `${code}, ${reasons[meaning]}` : describeSystemError(error as NodeJS.ErrnoException)
+  const reason = errnoReasons[meaning]
+    ? `${code}, ${errnoReasons[meaning]}`
+    : describeSystemError(error as NodeJS.ErrnoException)
   return new ImgtoolError(meaning, `Cannot write "${printableText(path)}": ${reason}`, {cause: error})
-}
-
-const reasons: Partial<Record<ErrorCode, string>> = {
-  NO_SPACE: 'no space, inodes or quota left',
-  PERMISSION_DENIED: 'not permitted',
 }
 
 interface Place {

@@ -3,7 +3,7 @@ import {randomBytes} from 'node:crypto'
 import {closeSync, openSync} from 'node:fs'
 import type {Blob} from './archive/archive.ts'
 import type {CopiedLayer} from './copy-layer.ts'
-import {type Digest, shortID} from './digest.ts'
+import type {Digest} from './digest.ts'
 import type {Driver, DriverName} from './driver/driver.ts'
 import {ImgtoolError} from './errors.ts'
 import {chainIDs} from './image/chain.ts'
@@ -14,14 +14,13 @@ import {ChangeDecoder, type OnWarning} from './layer/change.ts'
 import {type Budget, countEntry, readLayer, startBudget} from './layer/read.ts'
 import {defaultLimits} from './limits.ts'
 import {type CopiedImage, toNewImages} from './new-images.ts'
-import {renameImages} from './new-names.ts'
+import {describeTaken, renameImages} from './new-names.ts'
 import type {Source} from './open.ts'
 import {openDriver} from './open-driver.ts'
 import {otherDrivers} from './store/looks-like.ts'
 import {type NewTarSplit, TarSplitFile} from './store/tar-split-file.ts'
 import {TarSplitThread} from './store/tar-split-thread.ts'
 import {StoreWriter} from './store/writer.ts'
-import {printableText} from './text.ts'
 import {startThreads, type Threads} from './threads.ts'
 import {Counter, type RunOptions, requireSystem} from './unpack.ts'
 
@@ -148,10 +147,7 @@ class Run {
 
   /** As `docker load` does. */
   #warnOfTaken(taken: ReadonlyMap<string, string>): void {
-    for (const [name, imageID] of taken) {
-      const message = `The name "${printableText(name)}" was taken from image ${printableText(shortID(imageID))}`
-      this.#options.onWarning?.({code: 'NAME_TAKEN', message})
-    }
+    for (const [name, imageID] of taken) this.#options.onWarning?.(describeTaken(name, imageID))
   }
 
   /** Removes the layers that were added, unless an image has them by now or another run could count on them, and a store of nothing. */

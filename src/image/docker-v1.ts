@@ -5,6 +5,7 @@
  * @see moby image/spec/v1.md; graph/export.go of docker 1.9
  */
 import type {Archive} from '../archive/archive.ts'
+import {isID} from '../digest.ts'
 import {ImgtoolError} from '../errors.ts'
 import {checkLimit, type Limits} from '../limits.ts'
 import {printableText} from '../text.ts'
@@ -161,10 +162,6 @@ async function readRepositories(
     }
   }
   return names
-}
-
-function isID(id: string): boolean {
-  return /^[0-9a-f]{64}$/.test(id) && !id.includes('\n')
 }
 
 function noID(id: string, where: string): ImgtoolError {

@@ -120,7 +120,9 @@ async function* findManifests(reading: Reading): AsyncGenerator<Step> {
   const {limits} = documents
   const top = requireBlob(archive, indexName, 'the index')
   const index = parseDocument(await documents.read(top), indexName, indexSchema)
-  const open: Step[] = index.manifests.map(firstStep).reverse()
+  const open: Step[] = index.manifests
+    .map((descriptor) => ({descriptor, depth: 1, annotations: {}, indexes: []}))
+    .reverse()
   for (let step = open.pop(), count = 1; step !== undefined; step = open.pop(), count++) {
     const {descriptor, depth} = step
     checkLimit(limits, 'descriptors', count, 'descriptors in the indexes')
@@ -134,10 +136,6 @@ async function* findManifests(reading: Reading): AsyncGenerator<Step> {
       yield {...step, annotations}
     }
   }
-}
-
-function firstStep(descriptor: Descriptor): Step {
-  return {descriptor, depth: 1, annotations: {}, indexes: []}
 }
 
 /** `index.json` lists images that have nothing to do with each other, unless it says for which platforms they are. */

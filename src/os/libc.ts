@@ -8,7 +8,7 @@
 import {constants as fsConstants, readSync, writeSync} from 'node:fs'
 import {constants} from 'node:os'
 import koffi from 'koffi'
-import {codeOfErrno, type ErrorCode, ImgtoolError} from '../errors.ts'
+import {codeOfErrno, type ErrorCode, errnoReasons, ImgtoolError} from '../errors.ts'
 import {type ByteString, printable} from '../text.ts'
 import {type SystemFunction, systemCall} from './call.ts'
 
@@ -142,8 +142,8 @@ const entryErrors: Readonly<Record<string, readonly [ErrorCode, string]>> = {
 function explainErrno(name: string): readonly [ErrorCode, string] {
   const code = codeOfErrno(name)
   if (name === 'EROFS') return [code, 'the file system is read-only']
-  if (code === 'NO_SPACE') return [code, `${name}, no space, inodes or quota left`]
-  return [code, code === 'PERMISSION_DENIED' ? `${name}, not permitted` : name]
+  const reason = errnoReasons[code]
+  return [code, reason === undefined ? name : `${name}, ${reason}`]
 }
 
 /** Room for one path and its NUL; what is longer than PATH_MAX is cut and then refused by the system as too long. */

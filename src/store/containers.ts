@@ -1,6 +1,6 @@
 /** The containers of a store: what they have written, and what that lies upon. */
 import * as v from 'valibot'
-import type {Digest} from '../digest.ts'
+import {type Digest, isDigest, isID} from '../digest.ts'
 import type {PlaceID} from '../driver/driver.ts'
 import {isPlaceID} from '../driver/place-id.ts'
 import {ImgtoolError} from '../errors.ts'
@@ -8,16 +8,7 @@ import {parseDocument} from '../image/json.ts'
 import type {Limits} from '../limits.ts'
 import {printableText} from '../text.ts'
 import {tolerate} from './damage.ts'
-import {
-  containerFile,
-  containerPath,
-  containersName,
-  isDigest,
-  isID,
-  layerFile,
-  layerPath,
-  metadataRoot,
-} from './layout.ts'
+import {containerFile, containerPath, containersName, layerFile, layerPath, metadataRoot} from './layout.ts'
 import type {StoreFiles} from './store-files.ts'
 
 /** What a container is called. */

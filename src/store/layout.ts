@@ -108,13 +108,3 @@ export const graphFile = {json: 'json', size: 'layersize', tarSplit: 'tar-data.j
 export function graphRepositoriesName(driver: string): string {
   return `repositories-${driver}`
 }
-
-/** What docker gives ids of layers, and takes them by. */
-export function isID(text: string): boolean {
-  return /^[0-9a-f]{64}$/.test(text) && !text.includes('\n')
-}
-
-/** Whether it is a SHA-256 digest, as docker's ids of images and layers are. */
-export function isDigest(text: string | undefined): text is Digest {
-  return text !== undefined && /^sha256:[0-9a-f]{64}$/.test(text)
-}

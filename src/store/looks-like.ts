@@ -1,8 +1,9 @@
 /** Whether a directory is docker's data-root, or could become one: by the names in it. */
 import {existsSync, readdirSync} from 'node:fs'
 import {join} from 'node:path'
+import {isID} from '../digest.ts'
 import type {DriverName} from '../driver/driver.ts'
-import {contentPath, isID, metadataRoot, storeDrivers} from './layout.ts'
+import {contentPath, metadataRoot, storeDrivers} from './layout.ts'
 
 /**
  * What docker has in its data-root, from 1.0 to today, and a file system has at its top.

@@ -1,5 +1,5 @@
 /** What docker knows of the images, layers and containers of a driver, with all that is damaged: nothing is left out. */
-import type {Digest} from '../digest.ts'
+import {type Digest, isID} from '../digest.ts'
 import type {DriverName} from '../driver/driver.ts'
 import type {ImgtoolError} from '../errors.ts'
 import {chainIDs} from '../image/chain.ts'
@@ -12,7 +12,6 @@ import {
   containerFile,
   containersName,
   imageMetadataPath,
-  isID,
   layerFile,
   layerPath,
   layersName,

@@ -1,7 +1,12 @@
 /** Whether what nothing refers to is nobody's: who is damaged may have lost that it is theirs. */
-import type {Driver} from '../driver/driver.ts'
-import {isPlaceID} from '../driver/place-id.ts'
+import type {Driver, PlaceID} from '../driver/driver.ts'
+import {isOfBuilder, isPlaceID} from '../driver/place-id.ts'
 import type {StoreState} from './state.ts'
+
+/** Places that nothing refers to, and that nobody is making. @param used those that something refers to */
+export function findStrays(driver: Driver, used: ReadonlySet<string>): PlaceID[] {
+  return driver.list().filter((id) => !used.has(id) && !isOfBuilder(id) && !driver.isLocked(id))
+}
 
 /** Whether a layer without an image is nobody's: all configs can be read, and all images are there that have a name. */
 export function knowsLayers({images, names, namesFault}: StoreState): boolean {

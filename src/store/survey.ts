@@ -1,7 +1,7 @@
 /** Finds what is damaged in a store and what was left there, and says what can go. */
-import type {Digest} from '../digest.ts'
+import {type Digest, isDigest} from '../digest.ts'
 import type {Driver, Neighbours, PlaceID} from '../driver/driver.ts'
-import {isOfBuilder, isPlaceID} from '../driver/place-id.ts'
+import {isPlaceID} from '../driver/place-id.ts'
 import {findLeftovers} from '../driver/staging.ts'
 import {ImgtoolError} from '../errors.ts'
 import {chainIDs} from '../image/chain.ts'
@@ -9,19 +9,11 @@ import {familiarName, isDockerName, repositoryOf} from '../image/names.ts'
 import * as os from '../os/libc.ts'
 import {printableText} from '../text.ts'
 import {LayersToRead} from './layers-to-read.ts'
-import {
-  configsName,
-  imagesMetadataName,
-  isDigest,
-  layersName,
-  metadataRoot,
-  repositoriesName,
-  temporaryName,
-} from './layout.ts'
+import {configsName, imagesMetadataName, layersName, metadataRoot, repositoriesName, temporaryName} from './layout.ts'
 import {PlaceMap} from './place-map.ts'
 import type {ContainerState, ImageState, LayerState, StoreState} from './state.ts'
 import type {StoreFiles} from './store-files.ts'
-import {knowsLayers, knowsPlaces} from './strays.ts'
+import {findStrays, knowsLayers, knowsPlaces} from './strays.ts'
 
 /** What can be found in a store. */
 const storeFindingCodes = {
@@ -332,10 +324,8 @@ class Surveyor {
     }
   }
 
-  /** Places that nothing refers to, and that nobody is making. */
   #strays(state: StoreState): PlaceID[] {
-    const used = usedPlaces(state)
-    return this.#driver.list().filter((id) => !used.has(id) && !isOfBuilder(id) && !this.#driver.isLocked(id))
+    return findStrays(this.#driver, usedPlaces(state))
   }
 
   #surveyLeftovers(strays: readonly PlaceID[], areKnown: boolean): void {

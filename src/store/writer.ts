@@ -8,7 +8,7 @@ import {mkdirSync, renameSync, rmSync} from 'node:fs'
 import {join, resolve} from 'node:path'
 import type {Digest} from '../digest.ts'
 import type {Driver} from '../driver/driver.ts'
-import {isOfBuilder, isPlaceID} from '../driver/place-id.ts'
+import {isPlaceID} from '../driver/place-id.ts'
 import {makeStaging, removeLeftoversIn} from '../driver/staging.ts'
 import {stagingName} from '../driver/staging-name.ts'
 import {ImgtoolError} from '../errors.ts'
@@ -37,7 +37,7 @@ import {explained, writeNew} from './new-file.ts'
 import {NewLayer, type StoredLayer} from './new-layer.ts'
 import {readState} from './state.ts'
 import {StoreFiles} from './store-files.ts'
-import {knowsPlaces} from './strays.ts'
+import {findStrays, knowsPlaces} from './strays.ts'
 
 /** What docker keeps of a container beside its places. */
 export interface ContainerFacts {
@@ -235,9 +235,7 @@ export class StoreWriter implements Disposable {
    * @returns ids of the places
    */
   removeLeftovers(): string[] {
-    const used = this.#usedPlaces()
-    const isLeft = (id: string) => !used.has(id) && !isOfBuilder(id) && !this.#driver.isLocked(id)
-    const found = this.#driver.list().filter(isLeft)
+    const found = findStrays(this.#driver, this.#usedPlaces())
     const left = found.length > 0 && this.#knowsPlaces() ? found : found.filter((id) => this.#freed.has(id))
     for (const id of left) {
       // A run that made a container can have been killed while it was mounted.

@@ -1,7 +1,7 @@
 /** What `manifest.json` and `repositories` of a docker archive say, each item as far as it can be read. */
 import * as v from 'valibot'
 import type {Blob} from '../archive/archive.ts'
-import {type Digest, digestHex, parseDigest} from '../digest.ts'
+import {type Digest, digestHex, isID, parseDigest} from '../digest.ts'
 import type {ConfigFacts} from '../image/config.ts'
 import {dockerManifestName} from '../image/docker-archive.ts'
 import {repositoriesName} from '../image/docker-v1.ts'
@@ -164,7 +164,7 @@ export async function checkRepositories(survey: Survey, images: readonly Surveye
 function isTop(archive: Survey['archive'], image: SurveyedImage, id: string): boolean {
   const diffID = image.diffIDs.at(-1)
   if (id === image.v1ID || (diffID !== undefined && id === digestHex(diffID))) return true
-  if (!/^[0-9a-f]{64}$/.test(id)) return false
+  if (!isID(id)) return false
   try {
     const blob = archive.blob(`${id}/layer.tar`)
     return blob !== undefined && blob === image.layers.at(-1)

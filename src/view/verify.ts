@@ -1,4 +1,5 @@
 /** What a verification found. */
+import {isID} from '../digest.ts'
 import {printable, printableText, quotes} from '../text.ts'
 import type {Evidence, Finding, Severity, Verification} from '../verify.ts'
 import {formatSize} from './size.ts'
@@ -91,7 +92,7 @@ function formatPlace({image, layer, member, entry, message}: Finding): string {
 
 /** Ids are words of a message, and long enough to be nothing else; other names are quoted in it. */
 function says(message: string, name: string): boolean {
-  return quotes(message, name) || (/^[0-9a-f]{64}$/.test(name) && message.includes(name))
+  return quotes(message, name) || (isID(name) && message.includes(name))
 }
 
 function formatEvidence(what: string, evidence: Evidence | undefined): string[] {

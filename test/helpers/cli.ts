@@ -3,6 +3,7 @@ import {spawn} from 'node:child_process'
 import process from 'node:process'
 import {fileURLToPath} from 'node:url'
 import {runCommand} from '@oclif/test'
+import type {ExecutionContext} from 'ava'
 import {loadOptions} from '../../src/cli/main.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -65,4 +66,12 @@ function spawnProcess(command: string, words: readonly string[], options: RunOpt
   child.stdin.on('error', () => {})
   child.stdin.end(options.input ?? '')
   return promise
+}
+
+/** Checks that a run said of two archives, on a line each, that the one is not there and the other one is damaged. */
+export function checkUnreadable(t: ExecutionContext, stderr: string, [lost, damaged]: readonly [string, string]): void {
+  const lines = stderr.trimEnd().split('\n')
+  t.is(lines.length, 2)
+  t.is(lines[0], `Error: Cannot open "${lost}": no such file or directory`)
+  t.true(lines[1]?.endsWith(`(archive ${damaged})`), lines[1])
 }
